@@ -1,0 +1,68 @@
+// What the maps hold and have counted, as values: what `serve` shows and lbctl prints.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lb/desired/desired.h"
+#include "lb/model/address.h"
+#include "lb/model/service.h"
+
+namespace lbd::reconcile {
+
+struct Count {
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;  ///< of the IP packets before encapsulation
+  Count& operator+=(const Count& other) {
+    packets += other.packets;
+    bytes += other.bytes;
+    return *this;
+  }
+  bool operator==(const Count&) const = default;
+};
+
+struct NextHopSnapshot {
+  std::string interface;
+  Mac mac;
+};
+
+struct BackendSnapshot {
+  IpAddress address;
+  std::uint16_t weight = 0;
+  desired::State state = desired::State::up;
+  bool used = false;     ///< may get new flows now
+  std::string why;       ///< empty: nothing to say
+  bool removed = false;  ///< left the configuration, still has known flows
+  Count count;           ///< over all ports
+  std::optional<NextHopSnapshot> next_hop;
+};
+
+struct PortSnapshot {
+  ServicePort port;
+  Count count;                       ///< all backends', gone ones too
+  std::vector<Count> backend_count;  ///< parallel to the service's backends
+};
+
+struct ServiceSnapshot {
+  std::string name;
+  std::vector<IpAddress> addresses;       ///< sorted
+  std::vector<PortSnapshot> ports;        ///< in the file's order
+  std::vector<BackendSnapshot> backends;  ///< by address; removed ones last
+  std::string refused;                    ///< why it is not in the data plane; empty: it is
+};
+
+struct ReasonSnapshot {
+  std::string reason;  ///< a label of abi.h's list
+  Count count;
+};
+
+struct Snapshot {
+  std::vector<ServiceSnapshot> services;  ///< in the file's order
+  std::vector<ReasonSnapshot> reasons;    ///< only those that occurred
+  std::uint64_t rows_total = 0;
+  std::uint64_t rows_moving = 0;
+  std::uint64_t flows = 0;
+};
+
+}  // namespace lbd::reconcile
