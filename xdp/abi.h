@@ -16,14 +16,16 @@
 
 /* ---- Limits ---- */
 #define ROWS_PER_WORD	    32
+#define ROWS_MAX	    134217728 /* rows of all rings: 2.3 GB of rings and side records */
+#define COUNTERS_MAX	    4194304
 #define ROW_MOVING	    0x8000 /* of a ring row: its owner has changed (moving-rows.md) */
 #define SLOT_NONE	    0x7fff /* of a ring row or a side record: no owner */
 #define SLOTS_MAX	    0x7fff /* slots a service may have: 0 … SLOTS_MAX - 1 */
 #define FRONTEND_BITS	    13	   /* log2 of the buckets of each frontend table */
 #define FRONTEND_BUCKETS    (1 << FRONTEND_BITS)
 #define SERVICES_MAX	    8192
-#define BACKENDS_MAX	    65536 /* backend records of all services, holes included */
-#define NEXT_HOPS_MAX	    4096
+#define BACKENDS_MAX	    1048576 /* backend records of all services, holes included */
+#define NEXT_HOPS_MAX	    65536   /* a backend on link has a MAC of its own */
 #define ADDRESS_FILTER_BITS 16
 #define ALLOW_MAX	    65536      /* prefixes a family, of all services and of decapsulation */
 #define LOCALS_MAX	    4096       /* addresses of this node */
