@@ -76,7 +76,7 @@ Result<> plan_counters(Plan& plan, Space& space) {
 }
 
 std::uint32_t frontend_flags(const lbd::Service& policy) {
-  return policy.hash == HashMode::source_ip ? abi::FRONTEND_SOURCE_IP : 0U;
+  return policy.hash == HashMode::source_ip ? std::uint32_t{abi::FRONTEND_SOURCE_IP} : 0U;
 }
 
 }  // namespace
@@ -93,7 +93,8 @@ Result<Plan> plan(const desired::Service& wanted, const HeldService* held, Space
     wanted.policy.name.copy(plan.record.name, sizeof plan.record.name - 1);
   }
   plan.record.flags = frontend_flags(wanted.policy);
-  plan.record.options = wanted.policy.connection_tracking ? 0U : abi::SERVICE_UNTRACKED;
+  plan.record.options =
+      wanted.policy.connection_tracking ? 0U : std::uint32_t{abi::SERVICE_UNTRACKED};
   if (auto done = plan_rings(plan, space); !done) return std::move(done).error();
   if (auto done = plan_backends(plan, space); !done) return std::move(done).error();
   if (auto done = plan_counters(plan, space); !done) return std::move(done).error();

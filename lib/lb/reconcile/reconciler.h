@@ -41,7 +41,8 @@ class Reconciler {
   Result<Applied> follow(const desired::Desired& desired, const dataplane::RouteSource& routes);
 
   /// Ends what has waited long enough: homes that are idle, flows, removed backends and services.
-  Result<Swept> sweep(const IdleTimes& idle);
+  /// `scan`: looks at all flows, whether or not something waits for it.
+  Result<Swept> sweep(const IdleTimes& idle, bool scan);
 
   [[nodiscard]] Result<Snapshot> snapshot(const desired::Desired& desired,
                                           const std::vector<Refused>& refused);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 
+#include "lb/desired/desired.h"
 #include "lb/log/log.h"
 #include "lb/reconcile/extents.h"
 #include "lb/reconcile/held.h"

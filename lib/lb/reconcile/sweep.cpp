@@ -47,24 +47,23 @@ class Sweep {
   void look_at_rows() {
     for (const HeldService& service : held_.services) {
       if (service.leaving()) continue;
-      std::set<std::uint16_t> named;
+      std::vector<bool> named(SLOT_NONE + 1);
       for (const Protocol protocol : protocols)
         look_at_ring(ring_of(service.record, protocol), idle_of(protocol), named);
       for (const auto& [address, slot] : service.slots) {
         const abi::backend& record = writer_.tables().backends[service.record.backend_base + slot];
-        if (record.flags & abi::BACKEND_REMOVED && !named.contains(slot))
+        if (record.flags & abi::BACKEND_REMOVED && !named[slot])
           unnamed_.emplace(service.index, slot);
       }
     }
   }
 
-  void look_at_ring(const abi::ring_desc& ring, std::uint32_t idle,
-                    std::set<std::uint16_t>& named) {
+  void look_at_ring(const abi::ring_desc& ring, std::uint32_t idle, std::vector<bool>& named) {
     for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++) {
-      named.insert(rows_.owner(row));
+      named[rows_.owner(row)] = true;
       if (!rows_.moving(row)) continue;
       swept_.rows_moving++;
-      named.insert(rows_.home(row));
+      named[rows_.home(row)] = true;
       if (rows_.home(row) != rows_.owner(row)) {
         abi::side& side = writer_.tables().side[row];
         const Seconds last = std::max(side.started, dataplane::load_once(side.refused));
