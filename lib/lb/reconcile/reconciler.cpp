@@ -152,6 +152,13 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   return applied;
 }
 
+std::set<IpAddress> Reconciler::backends_held() {
+  std::set<IpAddress> addresses;
+  for (const HeldService& service : read_held(writer_).services)
+    for (const auto& [address, slot] : service.slots) addresses.insert(address);
+  return addresses;
+}
+
 Result<Applied> Reconciler::follow(const desired::Desired& desired,
                                    const dataplane::RouteSource& routes) {
   const std::uint64_t writes_before = writer_.store().writes();

@@ -3,6 +3,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,10 @@ class Reconciler {
   Result<Applied> follow(const desired::Desired& desired, const dataplane::RouteSource& routes);
 
   /// Ends what has waited long enough: homes that are idle, flows, removed backends and services.
-  /// `scan`: looks at all flows, whether or not something waits for it.
-  Result<Swept> sweep(const IdleTimes& idle, bool scan);
+  Result<Swept> sweep(const IdleTimes& idle, Scan scan);
+
+  /// The addresses of all backends in the maps, those that left the configuration included.
+  [[nodiscard]] std::set<IpAddress> backends_held();
 
   [[nodiscard]] Result<Snapshot> snapshot(const desired::Desired& desired,
                                           const std::vector<Refused>& refused);

@@ -161,7 +161,7 @@ Result<Snapshot> Reconciler::snapshot(const desired::Desired& desired,
   return snapshot;
 }
 
-Result<Swept> Reconciler::sweep(const IdleTimes& idle, bool scan) {
+Result<Swept> Reconciler::sweep(const IdleTimes& idle, Scan scan) {
   return sweep_once(writer_, hash_key_, idle, scan);
 }
 

@@ -1,5 +1,6 @@
 #include "lb/reconcile/sweep.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -23,11 +24,9 @@ class Sweep {
     for (const HeldService& service : held_.services) services_.emplace(service.index, &service);
   }
 
-  Result<Swept> run(bool scan) {
+  Result<Swept> run(Scan scan) {
     look_at_rows();
-    for (const HeldService& service : held_.services)
-      if (service.leaving()) scan = true;
-    if (ending_.empty() && unnamed_.empty() && !scan) return swept_;
+    if (scan == Scan::no || (scan == Scan::if_needed && !needed())) return swept_;
     // Nobody stores an entry for these rows, slots and services that is under way before this.
     if (auto waited = writer_.grace(); !waited) return std::move(waited).error();
     if (auto scanned = look_at_flows(); !scanned) return std::move(scanned).error();
@@ -40,6 +39,12 @@ class Sweep {
  private:
   [[nodiscard]] std::uint32_t idle_of(Protocol protocol) const {
     return static_cast<std::uint32_t>((protocol == Protocol::tcp ? idle_.tcp : idle_.udp).count());
+  }
+
+  [[nodiscard]] bool needed() const {
+    return !ending_.empty() || !unnamed_.empty() ||
+           std::any_of(held_.services.begin(), held_.services.end(),
+                       [](const HeldService& service) { return service.leaving(); });
   }
 
   /// Gives up homes whose time has come, and finds what rows end and which removed backends no row
@@ -187,7 +192,7 @@ class Sweep {
 }  // namespace
 
 Result<Swept> sweep_once(Writer& writer, const abi::hash_key& hash_key, const IdleTimes& idle,
-                         bool scan) {
+                         Scan scan) {
   return Sweep{writer, hash_key, idle}.run(scan);
 }
 

@@ -24,8 +24,11 @@ struct Swept {
   bool scanned = false;  ///< all flows were looked at
 };
 
-/// One round. Looks at all rows of the services there are, and at all flows where a row, a backend
-/// or a service waits for it or `scan` says so.
-Result<Swept> sweep_once(Writer&, const abi::hash_key&, const IdleTimes&, bool scan);
+/// Whether a round looks at all flows, which takes a grace period and time in proportion to the
+/// table: never, where a row, a backend or a service waits for it, or in any case.
+enum class Scan : std::uint8_t { no, if_needed, yes };
+
+/// One round. Looks at all rows of the services there are, then at flows by `scan`.
+Result<Swept> sweep_once(Writer&, const abi::hash_key&, const IdleTimes&, Scan scan);
 
 }  // namespace lbd::reconcile
