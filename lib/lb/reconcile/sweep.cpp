@@ -42,7 +42,7 @@ class Sweep {
   }
 
   [[nodiscard]] bool needed() const {
-    return !ending_.empty() || !unnamed_.empty() ||
+    return swept_.rows_moving != 0 || !unnamed_.empty() ||
            std::any_of(held_.services.begin(), held_.services.end(),
                        [](const HeldService& service) { return service.leaving(); });
   }
