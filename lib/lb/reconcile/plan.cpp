@@ -95,6 +95,7 @@ Result<Plan> plan(const desired::Service& wanted, const HeldService* held, Space
   plan.record.flags = frontend_flags(wanted.policy);
   plan.record.options =
       wanted.policy.connection_tracking ? 0U : std::uint32_t{abi::SERVICE_UNTRACKED};
+  if (auto done = space.take_frontends(wanted.policy); !done) return std::move(done).error();
   if (auto done = plan_rings(plan, space); !done) return std::move(done).error();
   if (auto done = plan_backends(plan, space); !done) return std::move(done).error();
   if (auto done = plan_counters(plan, space); !done) return std::move(done).error();

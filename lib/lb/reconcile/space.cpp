@@ -13,6 +13,12 @@ constexpr std::uint32_t rows_min = 262144;
 constexpr std::uint32_t backends_min = 4096;
 constexpr std::uint32_t counters_min = 16384;
 
+/// A table with two places a key takes in nearly all keys up to a load of 90% with cells in pairs
+/// and 50% with single cells (Pagh & Rodler, "Cuckoo hashing"; Dietzfelbinger & Weidling): stay
+/// clear of that.
+constexpr std::size_t frontends4_max = std::size_t{2} * FRONTEND_BUCKETS * 85 / 100;
+constexpr std::size_t frontends6_max = std::size_t{FRONTEND_BUCKETS} * 45 / 100;
+
 std::uint32_t whole_words(std::uint32_t rows) {
   return (rows + ROWS_PER_WORD - 1) / ROWS_PER_WORD * ROWS_PER_WORD;
 }
@@ -102,6 +108,19 @@ Result<std::uint32_t> Space::take_service() {
   for (std::uint32_t index = 0; index < SERVICES_MAX; index++)
     if (services_.insert(index).second) return index;
   return Error{fmt::format("no room for more than {} services", SERVICES_MAX)};
+}
+
+Result<> Space::take_frontends(const lbd::Service& service) {
+  std::size_t four = 0;
+  std::size_t six = 0;
+  for (const IpAddress& address : service.addresses)
+    (address.is_v4() ? four : six) += service.ports.size() + 1;
+  if (frontends4_ + four > frontends4_max || frontends6_ + six > frontends6_max)
+    return Error{fmt::format("no room for its {} frontends: {} IPv4 and {} IPv6 are the most",
+                             four + six, frontends4_max, frontends6_max)};
+  frontends4_ += four;
+  frontends6_ += six;
+  return {};
 }
 
 }  // namespace lbd::reconcile

@@ -23,6 +23,8 @@ class Space {
   Result<std::uint32_t> take_backends(std::uint32_t count);
   Result<std::uint32_t> take_counters(std::uint32_t count);
   Result<std::uint32_t> take_service();
+  /// Cells of the frontend tables for a wanted service, held or new.
+  Result<> take_frontends(const lbd::Service& service);
 
  private:
   struct Kind {
@@ -41,6 +43,8 @@ class Space {
   Kind backends_;
   Kind counters_;
   std::set<std::uint32_t> services_;
+  std::size_t frontends4_ = 0;
+  std::size_t frontends6_ = 0;
 };
 
 /// Slots that a service with `backends` backends gets: twice as many, so that it can grow in place.
