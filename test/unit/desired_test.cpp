@@ -55,9 +55,9 @@ TEST_CASE("a backend takes new flows where the operator and its weight let it") 
 }
 
 TEST_CASE("the table has rows of those alone that take new flows") {
-  const auto desired = desired::desire(
-      with({backend("10.0.0.1"), backend("10.0.0.2", 0),
-            backend("10.0.0.3", 100, AdminState::drain), backend("2001:db8::1")}));
+  const auto desired =
+      desired::desire(with({backend("10.0.0.1"), backend("10.0.0.2", 0),
+                            backend("10.0.0.3", 100, AdminState::drain), backend("2001:db8::1")}));
   std::vector<unsigned> rows(4);
   for (const std::uint16_t owner : desired::table(desired.services[0])) rows.at(owner)++;
   CHECK(rows[1] == 0);

@@ -173,7 +173,10 @@ Result<> DataPlane::State::rebuild(const Sizes& wanted) {
   }
   if (auto loaded = load(next, settings(), wanted, log); !loaded) return loaded;
   if (auto copied = copy_maps(replaced, next); !copied) return copied;
-  if (!pins) return use(std::move(next));
+  if (!pins) {
+    if (auto used = use(std::move(next)); !used) return used;
+    return carry_over(replaced, set);
+  }
 
   MapSet changes;
   const auto change = [](const Fd& from, Fd& to) -> Result<> {
