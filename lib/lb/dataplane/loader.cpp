@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -43,14 +44,14 @@ Result<> set_settings(const Object& object, const Settings& settings) {
   std::size_t bytes = 0;
   bpf_map* map = bpf_object__find_map_by_name(object.get(), ".rodata");
   const void* initial = map == nullptr ? nullptr : bpf_map__initial_value(map, &bytes);
-  if (initial == nullptr || bytes < sizeof(Rodata)) return Error{"the object has no settings"};
-  Rodata rodata;
-  std::memcpy(&rodata, initial, sizeof rodata);
-  rodata.cfg_hash_key = settings.hash_key;
-  rodata.cfg_trace = settings.trace;
-  std::vector<std::byte> value(bytes);
+  // The section ends with its last variable, the struct with its padding.
+  constexpr std::size_t needed = offsetof(Rodata, cfg_trace) + sizeof(Rodata::cfg_trace);
+  if (initial == nullptr || bytes < needed) return Error{"the object has no settings"};
+  std::vector<std::byte> value(std::max(bytes, sizeof(Rodata)));
   std::memcpy(value.data(), initial, bytes);
-  std::memcpy(value.data(), &rodata, sizeof rodata);
+  auto* rodata = reinterpret_cast<Rodata*>(value.data());
+  rodata->cfg_hash_key = settings.hash_key;
+  rodata->cfg_trace = settings.trace;
   if (bpf_map__set_initial_value(map, value.data(), bytes) != 0)
     return errno_error("set the program's settings", errno);
   return {};
