@@ -44,18 +44,14 @@ Result<> set_settings(const Object& object, const Settings& settings) {
   std::size_t bytes = 0;
   bpf_map* map = bpf_object__find_map_by_name(object.get(), ".rodata");
   const void* initial = map == nullptr ? nullptr : bpf_map__initial_value(map, &bytes);
-  Rodata rodata;
-  constexpr std::size_t settings_end =
-      std::max(offsetof(Rodata, cfg_hash_key) + sizeof rodata.cfg_hash_key,
-               offsetof(Rodata, cfg_trace) + sizeof rodata.cfg_trace);
-  if (initial == nullptr || bytes < settings_end) return Error{"the object has no settings"};
-  // The section may end before the struct does: it has no padding behind its last variable.
-  std::vector<std::byte> value(std::max(bytes, sizeof rodata));
+  // The section ends with its last variable, the struct with its padding.
+  constexpr std::size_t needed = offsetof(Rodata, cfg_trace) + sizeof(Rodata::cfg_trace);
+  if (initial == nullptr || bytes < needed) return Error{"the object has no settings"};
+  std::vector<std::byte> value(std::max(bytes, sizeof(Rodata)));
   std::memcpy(value.data(), initial, bytes);
-  std::memcpy(&rodata, value.data(), sizeof rodata);
-  rodata.cfg_hash_key = settings.hash_key;
-  rodata.cfg_trace = settings.trace;
-  std::memcpy(value.data(), &rodata, sizeof rodata);
+  auto* rodata = reinterpret_cast<Rodata*>(value.data());
+  rodata->cfg_hash_key = settings.hash_key;
+  rodata->cfg_trace = settings.trace;
   if (bpf_map__set_initial_value(map, value.data(), bytes) != 0)
     return errno_error("set the program's settings", errno);
   return {};
