@@ -357,7 +357,7 @@ TEST_CASE("other settings bring another program onto the same maps") {
   const std::uint32_t program_id = plane->program_id();
   const std::uint32_t ring = id_of(path / "lbd_ring");
   plane.reset();
-  options.hash_key.k[0]++;
+  options.trace = true;
   plane = opened(options);
   CHECK(plane->adopted());
   CHECK(plane->program_id() != program_id);
@@ -368,6 +368,18 @@ TEST_CASE("other settings bring another program onto the same maps") {
   plane.reset();
   plane = opened(options);
   CHECK(id_of(path / "lbd_xdp") == plane->program_id());
+}
+
+TEST_CASE("another hash key is refused: every flow would move") {
+  const PinPath path;
+  Options options = small(path);
+  opened(options).reset();
+  options.hash_key.k[0]++;
+  const auto plane = DataPlane::open(options, quiet);
+  REQUIRE_FALSE(plane.has_value());
+  CHECK(plane.error().message().find("hashKey") != std::string::npos);
+  options.hash_key.k[0]--;
+  CHECK(opened(options)->adopted());
 }
 
 TEST_CASE("maps of another layout are left alone") {
@@ -582,7 +594,7 @@ TEST_CASE("links outlive the daemon and change their program under it") {
   CHECK(expect(attach(*plane, "lan.0", XdpMode::automatic, quiet)) == attached);
 
   plane.reset();
-  options.hash_key.k[0]++;  // as another binary would be
+  options.trace = true;  // as another binary would be
   plane = opened(options);
   CHECK(program_on("lan.0") == plane->program_id());
   CHECK(plane->program_id() != attached.program_id);

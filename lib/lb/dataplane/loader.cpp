@@ -90,12 +90,14 @@ Meta meta_of(const Settings& settings) {
   constexpr std::array<std::uint8_t, 16> key{'l', 'b', 'd', ' ', 'o', 'b', 'j', 'e',
                                              'c', 't', ' ', 'd', 'i', 'g', 's', 't'};
   std::vector<std::uint8_t> bytes(object_bytes().begin(), object_bytes().end());
-  const auto* hash_key = reinterpret_cast<const std::uint8_t*>(&settings.hash_key);
-  bytes.insert(bytes.end(), hash_key, hash_key + sizeof settings.hash_key);
+  const std::span hash_key{reinterpret_cast<const std::uint8_t*>(&settings.hash_key),
+                           sizeof settings.hash_key};
+  bytes.insert(bytes.end(), hash_key.begin(), hash_key.end());
   bytes.push_back(settings.trace ? 1 : 0);
   Meta meta;
   meta.filter_offset = offsetof(Bss, lbd_address_filter);
   meta.trace_offset = offsetof(Bss, lbd_trace);
+  meta.hash_key = static_cast<std::uint32_t>(siphash24(key, hash_key));
   meta.digest = siphash24(key, bytes);
   return meta;
 }
