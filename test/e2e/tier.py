@@ -2,7 +2,7 @@
 
 The router leads the VIPs' prefixes to lb; backends have the VIPs on lo and answer clients
 themselves. Links of lb and of backends have room for an outer header on top of the client's 1500.
-Backends run nginx (port 80 and 8080: "/" names the backend, "/slow" is a long download) and an echo
+Backends run nginx (port 80 and 8080: "/" names the backend, "/big" and "/slow" are downloads) and an echo
 server (port 7000, TCP and UDP).
 """
 
@@ -21,8 +21,8 @@ VIP_PREFIXES = ("203.0.113.0/24", "2001:db8:1::/64")
 CLIENT4, CLIENT6 = "10.1.0.2", "fd01:1::2"
 GUEST4, GUEST6 = "10.1.0.66", "fd01:1::66"  # further addresses of the client
 LB4, LB6 = "10.2.0.2", "fd01:2::2"
-LB_NETWORKS = ["10.2.0.0/24", "fd01:2::/64"]
-SLOW_BYTES = 6 << 20
+LB_NETWORKS = ["10.2.0.0/24", "fd01:2::/64", "10.4.0.0/24", "fd01:4::/64"]
+BIG_BYTES = 6 << 20
 SLOW_RATE = "1m"
 PORTS = [{"port": 80, "protocol": "TCP"}, {"port": 7000, "protocol": "TCP"},
          {"port": 7000, "protocol": "UDP"}]
@@ -39,11 +39,13 @@ http {{
   client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
   uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
   default_type text/plain;
+  client_max_body_size 0;
   add_header X-Backend {name};
   server {{
     listen 80 backlog=1024; listen [::]:80 backlog=1024; listen 8080; listen [::]:8080;
     location = / {{ return 200 "{name}\\n"; }}
-    location = /slow {{ alias {dir}/slow; limit_rate {rate}; }}
+    location = /big {{ alias {dir}/big; }}
+    location = /slow {{ alias {dir}/big; limit_rate {rate}; }}
   }}
 }}
 """
@@ -63,7 +65,7 @@ class Backend:
     def serve(self, vips):
         """Starts the servers and waits until they listen."""
         self.host.address("lo", *(f"{v}/{128 if ':' in v else 32}" for v in vips))
-        (self.host.dir / "slow").write_bytes(slow_content())
+        (self.host.dir / "big").write_bytes(big_content())
         config = self.host.dir / "nginx.conf"
         config.write_text(NGINX.format(dir=self.host.dir, name=self.name, rate=SLOW_RATE))
         self.nginx = self.host.start("nginx", "/usr/sbin/nginx", "-p", self.host.dir, "-c", config,
@@ -149,9 +151,9 @@ class Tier:
               "a next hop for every backend")
 
 
-def slow_content():
+def big_content():
     """The same bytes on every backend, so that a download can be checked."""
-    return bytes(range(251)) * (SLOW_BYTES // 251 + 1)
+    return bytes(range(251)) * (BIG_BYTES // 251 + 1)
 
 
 def connects(host, address, port):

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import ipaddress
+import math
 import socket
 import struct
 import threading
@@ -106,6 +107,18 @@ def requests(host, address, total, **options):
     run.join(120)
     assert not run.failures, f"{len(run.failures)} of {total} failed: {run.failures[:3]}"
     return run.served
+
+
+def assert_spread(served, weights):
+    """Whether counts by backend are what rows drawn by weight would give: within five standard
+    deviations and the one percent by which a backend's rows may differ from its weight."""
+    total = sum(served.values())
+    for backend, weight in weights.items():
+        share = weight / sum(weights.values())
+        allowed = 5 * math.sqrt(total * share * (1 - share)) + 0.01 * total * share
+        assert abs(served[backend] - total * share) <= allowed, \
+            f"{backend}: {served[backend]} of {total}, expected {total * share:.0f} ± {allowed:.0f}"
+    assert set(served) <= set(weights), f"strangers among {served}"
 
 
 def refused_or_silent(host, address, port=80, source=None, timeout=1.5):
