@@ -3,9 +3,9 @@
 import pytest
 
 from daemon import Lbd
-from lab import Lab, run, until
+from lab import Lab, until
 from tier import VIP4, VIP6, Tier
-from traffic import Requests, requests
+from traffic import requests
 
 
 @pytest.fixture(name="tier", scope="module")
@@ -115,19 +115,8 @@ def test_nothing_is_attached_by_a_check(node):
 
 def test_maps_and_their_memory_are_told(tier):
     maps = tier.lbd.json("status")["maps"]
-    assert {m["name"] for m in maps} >= {"lbd_flows", "lbd_ring"} or maps
+    assert maps
     assert all(m["bytes"] > 0 and m["maxEntries"] > 0 for m in maps), maps
     printed = tier.lbd.process.output()
     for m in maps:
         assert m["name"] in printed, f"{m['name']} is not in the log of the start"
-
-
-def test_requests_go_on_while_a_bpf_listing_runs(tier):
-    """Operators look at a node with bpftool; names are there to be recognised."""
-    load = Requests(tier.client, [VIP4, VIP6], workers=2)
-    load.more(5, "requests")
-    programs = run("bpftool", "prog", "list").stdout
-    assert "lbd_xdp" in programs
-    load.more(5, "more requests")
-    load.stop()
-    assert not load.failures
