@@ -1,6 +1,7 @@
 """The lab itself, without lbd: the router spreads over the backends by equal-cost routes, which is
 enough to see that traffic flows, is counted rightly, and that a broken connection is noticed."""
 
+import collections
 import os
 import pathlib
 import signal
@@ -12,7 +13,8 @@ import pytest
 from daemon import parse_event, to_yaml
 from lab import BPFFS, PREFIX, Lab, run, until
 from tier import CLIENT4, GUEST4, GUEST6, VIP4, VIP6, Tier, big_content
-from traffic import Requests, Sniffer, Streams, datagrams, destinations, refused_or_silent, requests
+from traffic import (Download, Requests, Sniffer, Streams, assert_spread, datagrams, destinations,
+                     refused_or_silent, requests, send_encapsulated)
 
 
 @pytest.fixture(name="tier", scope="module")
@@ -83,6 +85,31 @@ def test_a_whole_download_arrives(tier):
     got = tier.client.dir / "got"
     tier.client.run("curl", "-sSfg", "-o", got, f"http://[{VIP6}]/big")
     assert got.read_bytes() == big_content()
+
+
+@pytest.mark.parametrize("vip", [VIP4, VIP6])
+def test_a_download_of_a_certain_backend(tier, vip):
+    download = Download(tier.client, vip, "b2", path="/big")
+    download.join()
+    assert download.ended and download.content == big_content()
+
+
+def test_an_encapsulated_packet_goes_to_its_outer_destination(tier):
+    inner = bytes.fromhex("4500001c00010000401100000a0100020a010003") + bytes(8)
+    sniffer = Sniffer(tier.router, "to-b1")
+    for destination in (tier.backends["b1"].ipv4, tier.backends["b1"].ipv6):
+        send_encapsulated(tier.lb, destination, inner)
+        until(lambda d=destination: [d, "10.1.0.3"] in sniffer.destinations(outgoing=True),
+              f"the packet to {destination}")
+    sniffer.stop()
+
+
+def test_a_spread_is_judged():
+    weights = {"b1": 100, "b2": 300}
+    assert_spread({"b1": 260, "b2": 740}, weights)
+    for wrong in ({"b1": 500, "b2": 500}, {"b1": 250, "b2": 745, "b3": 5}):
+        with pytest.raises(AssertionError):
+            assert_spread(collections.Counter(wrong), weights)
 
 
 def test_destinations_of_nested_headers():

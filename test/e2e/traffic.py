@@ -109,15 +109,20 @@ def requests(host, address, total, **options):
     return run.served
 
 
+def expected_and_allowed(total, weight, weights):
+    """What a backend of `weight` should get of `total` connections, and by how much it may miss
+    that: five standard deviations, and the one percent by which rows may differ from weights."""
+    share = weight / sum(weights.values())
+    return total * share, 5 * math.sqrt(total * share * (1 - share)) + 0.01 * total * share
+
+
 def assert_spread(served, weights):
-    """Whether counts by backend are what rows drawn by weight would give: within five standard
-    deviations and the one percent by which a backend's rows may differ from its weight."""
+    """Counts by backend are what rows drawn by weight give."""
     total = sum(served.values())
     for backend, weight in weights.items():
-        share = weight / sum(weights.values())
-        allowed = 5 * math.sqrt(total * share * (1 - share)) + 0.01 * total * share
-        assert abs(served[backend] - total * share) <= allowed, \
-            f"{backend}: {served[backend]} of {total}, expected {total * share:.0f} ± {allowed:.0f}"
+        expected, allowed = expected_and_allowed(total, weight, weights)
+        assert abs(served[backend] - expected) <= allowed, \
+            f"{backend}: {served[backend]} of {total}, expected {expected:.0f} ± {allowed:.0f}"
     assert set(served) <= set(weights), f"strangers among {served}"
 
 
@@ -255,3 +260,36 @@ def destinations(frame):
             found.append(str(ipaddress.ip_address(frame[at + 24:at + 40])))
             following, at = frame[at + 6], at + 40
     return found
+
+
+class Download(Background):
+    """A download that takes a while, over a connection to one certain backend."""
+
+    def __init__(self, host, address, backend, path="/slow"):
+        self.address, self.backend, self.path = address, backend, path
+        self.content = b""
+        self.ended = False  # by the server, when all was sent
+        super().__init__(host, f"download from {address}")
+        until(lambda: self.content or self.problem, f"a download from {backend} begins")
+
+    async def main(self):
+        reader, writer, self.content = await self.find_backend()
+        while chunk := await asyncio.wait_for(reader.read(65536), TICK_TIMEOUT):
+            self.content += chunk
+            if self.stopping:
+                break
+        self.ended = not self.stopping
+        writer.close()
+
+    async def find_backend(self):
+        """Tries connections until one is the wanted backend's; what came after the headers, too."""
+        name = f"[{self.address}]" if ":" in self.address else self.address
+        request = f"GET {self.path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+        for _ in range(200):
+            reader, writer = await asyncio.open_connection(self.address, 80)
+            writer.write(request.encode())
+            headers = await reader.readuntil(b"\r\n\r\n")
+            if f"\r\nX-Backend: {self.backend}\r\n".encode() in headers:
+                return reader, writer, await reader.read(65536)
+            writer.close()
+        raise ConnectionError(f"no connection reaches {self.backend}")
