@@ -8,7 +8,7 @@ import pytest
 from daemon import LBCTL
 from lab import Lab, run
 from tier import CLIENT4, CLIENT6, OTHER4, VIP4, VIP6, Tier
-from traffic import datagrams, requests
+from traffic import requests
 
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")
