@@ -65,6 +65,7 @@ def test_a_missing_interface_is_a_warning_and_taken_when_it_appears(node):
     warnings = [e for e in lbd.events() if e["level"] == "warning" and "lan9" in str(e)]
     assert warnings, lbd.process.tail()
     assert host.xdp_program("lan0")
+    assert lbd.ctl("reload").returncode == 0  # which must not forget what is still missing
     for _ in range(2):  # again after it has gone
         host.lab.link(host, "lan9", peer, "lan9")
         until(lambda: host.xdp_program("lan9"), "lan9 has a program")

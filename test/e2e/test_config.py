@@ -26,15 +26,15 @@ WEB = """\
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(97 + n)}: &{chr(97 + n)} [{', '.join([f'*{chr(96 + n)}'] * 9)}]\n" for n in range(1, 10))
 
-# What is wrong, the file, and where each error must be: line, column, key.
+# What is wrong, the file, and where each error must be: line, column, key; None: anywhere.
 BAD = [
     ("an unknown key", HEAD + WEB + "nodes: {}\n", [(11, 1, "nodes")]),
     ("an unknown key of a backend", HEAD + WEB.replace("11}", "11, wieght: 3}"),
      [(10, 26, "services[0].backends[0].wieght")]),
     ("a duplicate service name", HEAD + WEB + WEB.replace("113.10", "113.11"),
-     [(11, 3, "services[1].name")]),
+     [(11, None, "services[1].name")]),
     ("a duplicate backend", HEAD + WEB + "  - {address: 10.0.0.11}\n",
-     [(11, 5, "services[0].backends[1].address")]),
+     [(11, None, "services[0].backends[1].address")]),
     ("a wrong type", HEAD.replace("[lan0]", "7") + WEB, [(4, 15, "node.interfaces")]),
     ("a weight out of range", HEAD + WEB.replace("11}", "11, weight: 65536}"),
      [(10, 34, "services[0].backends[0].weight")]),
@@ -45,7 +45,7 @@ BAD = [
     ("an address that is none", HEAD + WEB.replace("203.0.113.10", "203.0.113.256"),
      [(7, 15, "services[0].addresses[0]")]),
     ("several at once", HEAD + WEB.replace("port: 80", "port: 70000").replace("11}", "11, state: off}"),
-     [(8, 17, "services[0].ports[0].port"), (10, 33, "services[0].backends[0].state")]),
+     [(8, 18, "services[0].ports[0].port"), (10, 33, "services[0].backends[0].state")]),
     ("a syntax error, alone", HEAD + WEB + "x: [1\nnodes: {}\n", [(None, None, None)]),
     ("a missing key", HEAD + WEB.replace("  ports: [{port: 80, protocol: TCP}]\n", ""),
      [(None, None, None)]),
@@ -72,8 +72,7 @@ def assert_places(places, expected):
     assert len(places) == len(expected), places
     for got, wanted in zip(places, expected):
         assert got[0] >= 1 and got[1] >= 1
-        if wanted[0] is not None:
-            assert got == wanted
+        assert all(w in (None, g) for g, w in zip(got, wanted)), f"{got}, expected {wanted}"
 
 
 BAD_FILES = pytest.mark.parametrize(
@@ -177,5 +176,5 @@ def test_a_daemon_does_not_start_with_a_bad_file(tier):
     other.write_text(HEAD + WEB.replace("80", "many"))
     code, said = other.start_refused()
     assert code == 2
-    assert error_places(said, other.file) == [(8, 17, "services[0].ports[0].port")]
+    assert error_places(said, other.file) == [(8, 18, "services[0].ports[0].port")]
     assert not tier.client.pins.exists()
