@@ -113,6 +113,19 @@ def test_a_specific_port_wins_over_port_0(tier, vip):
 
 
 @FAMILIES
+def test_a_specific_port_of_another_service_wins_over_port_0(tier, vip):
+    wild = tier.service("wild", {"b1": 1}, ports=[{"port": 0, "protocol": "TCP"}])
+    specific = tier.service("specific", {"b2": 1}, ports=[{"port": 80, "protocol": "TCP"}])
+    for services in ((wild, specific), (specific, wild)):
+        tier.reload(*services)
+        assert set(requests(tier.client, vip, 10)) == {"b2"}
+        assert set(requests(tier.client, vip, 10, port=8080)) == {"b1"}
+    tier.reload(wild)
+    assert set(requests(tier.client, vip, 10)) == {"b1"}
+    tier.reload(tier.service())
+
+
+@FAMILIES
 def test_a_ping_to_a_vip_does_not_loop(tier, vip):
     """The balancer forwards, and the router leads the VIP back to it: a ping that reached its stack
     would go round until its hop limit ends."""
