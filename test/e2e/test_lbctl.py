@@ -1,0 +1,215 @@
+"""lbctl: what scripts read, and what it says when it can't answer."""
+
+import json
+import re
+
+import pytest
+
+from daemon import LBCTL
+from lab import Lab, run
+from tier import CLIENT4, CLIENT6, OTHER4, VIP4, VIP6, Tier
+from traffic import requests
+
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")
+COUNT = {"packets": int, "bytes": int}
+
+
+class Optional:
+    """null, or of a shape."""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+
+def mismatch(value, shape, path="$"):
+    """The first place where a value is not of a shape, or None. Shapes: types; [shape of all
+    elements]; {key: shape}, keys exactly; {str: shape} for any keys; patterns; Optional."""
+    if isinstance(shape, Optional):
+        return value is not None and mismatch(value, shape.shape, path) or None
+    if isinstance(shape, re.Pattern):
+        fits = isinstance(value, str) and shape.fullmatch(value)
+        return None if fits else f"{path}: {value!r} is not like {shape.pattern}"
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{path}: {value!r} is no array"
+        found = (mismatch(item, shape[0], f"{path}[{n}]") for n, item in enumerate(value))
+        return next(filter(None, found), None)
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{path}: {value!r} is no object"
+        if str not in shape and set(value) != set(shape):
+            return f"{path}: keys {sorted(value)}, expected {sorted(shape)}"
+        found = (mismatch(item, shape.get(key, shape.get(str)), f"{path}.{key}")
+                 for key, item in value.items())
+        return next(filter(None, found), None)
+    fits = isinstance(value, shape) and (shape is not int or not isinstance(value, bool))
+    return None if fits else f"{path}: {value!r} is no {shape.__name__}"
+
+
+SHAPES = {
+    "services": [{
+        "name": str, "port": re.compile(r"\d+"), "protocol": re.compile("TCP|UDP"),
+        "frontends": [{"kind": re.compile("vip"), "address": str, "port": int,
+                       "action": re.compile("forward|reject|drop"), "backends": [str]}],
+        "endpoints": [{"address": str, "state": re.compile("up|down|draining|disabled|terminating"),
+                       "weight": int, "used": bool, "why": Optional(str)}]}],
+    "backends": [{"service": str, "address": str, "state": str, "weight": int, "packets": int,
+                  "bytes": int, "nextHop": Optional({"interface": str, "mac": MAC})}],
+    "stats": {"reasons": {str: COUNT},
+              "services": [{"name": str, "port": str, "protocol": str} | COUNT
+                           | {"backends": [{"address": str} | COUNT]}]},
+    "status": {"version": str, "pid": int, "uptimeSeconds": int,
+               "interfaces": [{"name": str, "mode": re.compile("native|generic"), "programId": int}],
+               "maps": [{"name": str, "entries": int, "maxEntries": int, "bytes": int}],
+               "rows": {"total": int, "moving": int}, "flows": int,
+               "config": {"file": str, "loadedAt": TIME}},
+}
+
+
+def test_the_shape_check_finds_what_differs():
+    shape = {"a": [int], "b": Optional(str)}
+    assert mismatch({"a": [1], "b": None}, shape) is None
+    assert mismatch({"a": [], "b": "x"}, shape) is None
+    for wrong in ({"a": [1]}, {"a": [1], "b": None, "c": 1}, {"a": ["1"], "b": None},
+                  {"a": [True], "b": None}, {"a": 1, "b": None}, {"a": [1], "b": 2}, []):
+        assert mismatch(wrong, shape), wrong
+
+
+def services(tier):
+    mixed = tier.service("mixed", {"b1": 100}, family=6)
+    mixed["backends"] = [{"address": "10.3.1.2"}, {"address": "fd01:3:2::2", "weight": 0},
+                         {"address": "10.3.3.2", "state": "disabled"}]
+    mixed["ports"] = [{"port": 0, "protocol": "TCP"}]
+    return [tier.service("web", {"b1": 10, "b2": 100, "b3": 100}, states={"b2": "drain"}), mixed]
+
+
+@pytest.fixture(name="tier", scope="module")
+def running_tier():
+    with Lab("lbctl") as lab:
+        tier = Tier(lab)
+        tier.start(*services(tier))
+        for vip in (VIP4, VIP6, OTHER4):
+            requests(tier.client, vip, 20)
+        yield tier
+
+
+# `status` may say more than the contract; what the contract names is checked.
+@pytest.mark.parametrize("command", SHAPES)
+def test_json_has_the_shape_that_scripts_rely_on(tier, command):
+    done = tier.lbd.ctl(command, "-o", "json")
+    assert done.returncode == 0 and done.stderr == ""
+    value = json.loads(done.stdout)
+    if command == "status":
+        value = {key: value[key] for key in SHAPES["status"]}
+    assert not mismatch(value, SHAPES[command])
+    assert value
+
+
+def test_services_and_their_endpoints(tier):
+    web80, _, _, mixed = tier.lbd.json("services")
+    assert (web80["name"], web80["port"], web80["protocol"]) == ("web", "80", "TCP")
+    backends = ["10.3.1.2:80", "10.3.3.2:80"]
+    assert web80["frontends"] == [
+        {"kind": "vip", "address": vip, "port": 80, "action": "forward", "backends": backends}
+        for vip in (VIP6, VIP4)] or web80["frontends"] == [
+        {"kind": "vip", "address": vip, "port": 80, "action": "forward", "backends": backends}
+        for vip in (VIP4, VIP6)]
+    assert [(e["address"], e["state"], e["weight"], e["used"]) for e in web80["endpoints"]] == [
+        ("10.3.1.2:80", "up", 10, True), ("10.3.2.2:80", "draining", 100, False),
+        ("10.3.3.2:80", "up", 100, True)]
+    assert web80["endpoints"][0]["why"] is None and web80["endpoints"][1]["why"]
+    assert (mixed["name"], mixed["port"]) == ("mixed", "0")
+    assert {(e["address"], e["state"], e["used"]) for e in mixed["endpoints"]} == {
+        ("10.3.1.2:0", "up", True), ("[fd01:3:2::2]:0", "up", False), ("10.3.3.2:0", "disabled", False)}
+
+
+def test_backends_and_their_next_hops(tier):
+    got = {(b["service"], b["address"]): b for b in tier.lbd.json("backends")}
+    assert set(got) == {("web", f"10.3.{n}.2") for n in (1, 2, 3)} | {
+        ("mixed", "10.3.1.2"), ("mixed", "fd01:3:2::2"), ("mixed", "10.3.3.2")}
+    hop = {"interface": "lan0", "mac": tier.router.mac("to-lb")}
+    assert got["web", "10.3.1.2"]["nextHop"] == hop
+    assert got["web", "10.3.1.2"]["packets"] > 0 and got["web", "10.3.2.2"]["packets"] == 0
+
+
+def test_status_tells_where_it_runs(tier):
+    status = tier.lbd.json("status")
+    assert status["pid"] == tier.lbd.process.pid
+    assert status["config"]["file"] == str(tier.lbd.file)
+    assert status["rows"] == {"total": status["rows"]["total"], "moving": 0}
+    assert status["rows"]["total"] >= 3 * 65537  # web's TCP and UDP, mixed's TCP
+
+
+@pytest.mark.parametrize("command", SHAPES)
+def test_tables_are_readable(tier, command):
+    done = tier.lbd.ctl(command)
+    assert done.returncode == 0 and done.stderr == ""
+    assert not done.stdout.lstrip().startswith(("{", "["))
+    expected = {"services": ["web", "203.0.113.10", "80"], "backends": ["web", "10.3.1.2", "lan0"],
+                "stats": ["web"], "status": ["lan0", "native"]}[command]
+    assert all(word in done.stdout for word in expected), done.stdout
+
+
+@pytest.mark.parametrize("words, code", [
+    ([], 2), (["bogus"], 2), (["status", "-o", "xml"], 2), (["status", "--bogus"], 2),
+    (["--socket"], 2), (["status"], 1), (["reload"], 1)])
+def test_exit_codes_without_a_daemon(tmp_path, words, code):
+    socket = ["--socket", tmp_path / "none.sock"] if code == 1 else []
+    done = run(LBCTL, *socket, *words, check=False)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == "" and done.stderr
+
+
+def replay(tier, frames, *options):
+    """What lbctl replay says of frames, line by line, and what leaves."""
+    from scapy.all import rdpcap, wrpcap  # pylint: disable=import-outside-toplevel
+    source, result = tier.lb.dir / "in.pcap", tier.lb.dir / "out.pcap"
+    wrpcap(str(source), frames)
+    neighbours = [word for b in tier.backends.values() for address in (b.ipv4, b.ipv6)
+                  for word in ("--neighbor", f"{address}=02:00:00:00:00:{b.name[1:]:0>2}")]
+    done = run(LBCTL, "replay", "--config", tier.lbd.file, "--interface",
+               "lan0=02:00:00:00:00:99,1600,10.2.0.2/24,fd01:2::2/64", *neighbours, *options,
+               "-o", "json", source, result)
+    return [json.loads(line) for line in done.stdout.splitlines()], rdpcap(str(result))
+
+
+@pytest.mark.parametrize("vip, client", [(VIP4, CLIENT4), (VIP6, CLIENT6)])
+def test_replay_chooses_as_the_running_daemon_does(tier, vip, client):
+    from scapy.all import Ether, IP, IPv6, UDP  # pylint: disable=import-outside-toplevel
+    import socket  # pylint: disable=import-outside-toplevel
+    layer = IPv6(src=client, dst=vip) if ":" in vip else IP(src=client, dst=vip)
+    frames, live = [], []
+    for port in range(20000, 20040):
+        frames.append(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:99") / layer
+                      / UDP(sport=port, dport=7000) / b"hello")
+        with tier.client.inside(), socket.socket(
+                socket.AF_INET6 if ":" in vip else socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind((client, port))
+            s.settimeout(3)
+            s.sendto(b"hello", (vip, 7000))
+            live.append(tier.backends[s.recv(100).split()[0].decode()].ipv4)
+    before = tier.lbd.json("stats")
+    lines, out = replay(tier, frames)
+    assert [line["backend"] for line in lines] == live
+    assert [line["n"] for line in lines] == [line["out"] for line in lines] == list(range(40))
+    assert all((line["verdict"], line["reason"], line["service"]) == ("tx", None, "web") for line in lines)
+    assert [frame[IP].dst for frame in out] == live
+    assert tier.lbd.json("stats") == before, "a replay leaves the running daemon's counters alone"
+
+
+def test_replay_tells_what_is_not_forwarded(tier):
+    from scapy.all import Ether, ICMP, IP, UDP  # pylint: disable=import-outside-toplevel
+    ether = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:99")
+    lines, out = replay(tier, [
+        ether / IP(src=CLIENT4, dst="203.0.113.99") / UDP(sport=1, dport=7000),
+        ether / IP(src=CLIENT4, dst=VIP4) / UDP(sport=1, dport=9),
+        ether / IP(src=CLIENT4, dst=VIP4) / ICMP(),
+        b"\x02\x00\x00\x00\x00\x99"])
+    shape = {"n": int, "verdict": re.compile("tx|redirect|pass|drop"), "reason": Optional(str),
+             "service": Optional(str), "backend": Optional(str), "out": Optional(int)}
+    assert not mismatch(lines, [shape])
+    assert [(line["verdict"], line["reason"], line["service"]) for line in lines] == [
+        ("pass", "not-a-vip", None), ("drop", "no-service-port", "web"), ("drop", "icmp", "web"),
+        ("drop", "truncated", None)]
+    assert len(out) == 0
