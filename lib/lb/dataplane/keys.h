@@ -20,8 +20,8 @@ namespace lbd::dataplane {
 [[nodiscard]] std::array<std::uint32_t, 4> words_of(const IpAddress&);
 [[nodiscard]] IpAddress address_from_words(std::span<const std::uint32_t, 4>, bool v6);
 
-/// A frontend as its table knows it. Port 0 with a protocol: every other port; protocol 0 and port
-/// 0: the address record.
+/// A frontend as its table knows it: port and protocol; port 0 and protocol | PROTOCOL_EVERY_PORT
+/// for all other ports of the protocol; port 0 and protocol 0 for the address record.
 struct FrontendKey {
   IpAddress address;
   Port port{0};

@@ -14,6 +14,10 @@
 #include "lb/dataplane/libbpf_log.h"
 #include "lb/dataplane/siphash.h"
 
+#ifndef _Bool
+#define _Bool bool  // NOLINT(bugprone-reserved-identifier): C's word in the generated header
+#endif
+
 namespace lbd::dataplane {
 namespace skeleton {
 using namespace abi;      // the object's own variables are of these types

@@ -57,7 +57,8 @@ constexpr std::uint32_t services(const Sizes&) {
 }
 
 constexpr std::uint32_t filter_words = 1U << (ADDRESS_FILTER_BITS - 6);
-constexpr std::uint32_t bss_bytes = filter_words * 8 + sizeof(abi::trace);
+constexpr std::uint32_t filter_bytes = filter_words * sizeof(std::uint64_t);
+constexpr std::uint32_t bss_bytes = filter_bytes + sizeof(abi::trace);
 
 constexpr std::array<MapSpec, map_count> specs{{
     mapped_array<abi::frontend_bucket4>("lbd_frontends4", buckets),
@@ -83,7 +84,8 @@ constexpr std::array<MapSpec, map_count> specs{{
 /// Array elements lie 8-byte aligned, the whole in full pages.
 std::size_t mapped_bytes(std::uint32_t value_bytes, std::uint32_t entries) {
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t bytes = static_cast<std::size_t>((value_bytes + 7) / 8 * 8) * entries;
+  const std::size_t element = (std::size_t{value_bytes} + 7) / 8 * 8;
+  const std::size_t bytes = element * entries;
   return (bytes + page - 1) / page * page;
 }
 
@@ -127,7 +129,7 @@ Result<> take_array(const MapSet& set, MapId id, MappedTables& mapped, std::span
 Result<> take_bss(const MapSet& set, const Meta& meta, MappedTables& mapped) {
   auto memory = map_memory(MapId::bss, set[MapId::bss]);
   if (!memory) return std::move(memory).error();
-  assert(meta.filter_offset + filter_words * 8 <= bss_bytes);
+  assert(meta.filter_offset + filter_bytes <= bss_bytes);
   assert(meta.trace_offset + sizeof(abi::trace) <= bss_bytes);
   mapped.tables.address_filter = {
       reinterpret_cast<std::uint64_t*>(memory->data() + meta.filter_offset), filter_words};

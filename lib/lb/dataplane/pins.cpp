@@ -64,7 +64,7 @@ Result<> provide_bpffs(const fs::path& parent, const Log& log) {
     auto there = is_there(nearest);
     if (!there) return std::move(there).error();
     if (*there) break;
-    missing.push_back(nearest);
+    missing.insert(missing.begin(), nearest);
     nearest = nearest.parent_path();
   }
   auto on_bpffs = is_on(nearest, BPF_FS_MAGIC);
@@ -74,8 +74,8 @@ Result<> provide_bpffs(const fs::path& parent, const Log& log) {
   const bool mount_nearest = !*on_bpffs && *on_sysfs;
   if (mount_nearest)
     if (auto mounted = mount_bpffs(nearest, log); !mounted) return mounted;
-  for (auto path = missing.rbegin(); path != missing.rend(); ++path)
-    if (auto made = make_directory(*path); !made) return made;
+  for (const fs::path& path : missing)
+    if (auto made = make_directory(path); !made) return made;
   return *on_bpffs || mount_nearest ? Result<>{} : mount_bpffs(parent, log);
 }
 
