@@ -56,6 +56,17 @@ Result<> copy_array(MapId id, const MapSet& from, const MapSet& to) {
 
 /// Of an entry in both maps, the one whose last packet came later; the replaced map's on a tie,
 /// since it has the longer past.
+Result<> copy_flow(const Flows& target, const abi::flow_key& key, const abi::flow& flow) {
+  auto inserted = target.insert(key, flow);
+  if (!inserted) return std::move(inserted).error();
+  if (*inserted == Inserted::yes) return {};
+  auto there = target.find(key);
+  if (!there) return std::move(there).error();
+  const bool newer = *there && (*there)->seen > flow.seen;
+  const bool same = *there && std::memcmp(&**there, &flow, sizeof flow) == 0;
+  return newer || same ? Result<>{} : target.put(key, flow);
+}
+
 Result<> copy_flows(const MapSet& from, const MapSet& to) {
   if (!from[MapId::flows]) return {};
   auto from_handle = handle_of(from, MapId::flows);
@@ -66,13 +77,7 @@ Result<> copy_flows(const MapSet& from, const MapSet& to) {
   const Flows target{std::move(*to_handle)};
   Result<> copied;
   auto walked = source.for_each([&](const abi::flow_key& key, const abi::flow& flow) {
-    if (!copied) return;
-    auto there = target.find(key);
-    if (!there)
-      copied = std::move(there).error();
-    else if (!*there ||
-             ((*there)->seen <= flow.seen && std::memcmp(&**there, &flow, sizeof flow) != 0))
-      copied = target.put(key, flow);
+    if (copied) copied = copy_flow(target, key, flow);
   });
   return walked ? copied : walked;
 }
