@@ -84,6 +84,12 @@ Result<> remove_not_allowed(Writer& writer, const AllowLists& wanted) {
   return {};
 }
 
+std::set<IpAddress> reachable(const std::set<IpAddress>& local) {
+  std::set<IpAddress> addresses = local;
+  std::erase_if(addresses, [](const IpAddress& address) { return address.is_loopback(); });
+  return addresses;
+}
+
 Result<> set_locals(Writer& writer, const std::set<IpAddress>& wanted) {
   const auto& locals = writer.tables().locals;
   std::set<IpAddress> held;

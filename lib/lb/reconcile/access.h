@@ -23,7 +23,9 @@ Result<> add_allowed(Writer&, const AllowLists&);
 /// Takes away what isn't wanted, once packets that saw a frontend ask a list are gone.
 Result<> remove_not_allowed(Writer&, const AllowLists&);
 
-/// The node's addresses that decapsulation may serve; empty: it is off.
+/// Those of the node's addresses that a packet from outside may be for: not the loopback's own.
+[[nodiscard]] std::set<IpAddress> reachable(const std::set<IpAddress>& local);
+/// The addresses that decapsulation serves; empty: it is off.
 Result<> set_locals(Writer&, const std::set<IpAddress>&);
 
 /// Opens the filter for `addresses`, beside what it lets through already.

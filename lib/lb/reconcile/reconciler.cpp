@@ -28,7 +28,7 @@ void add_allow_list(AllowLists& lists, std::uint32_t scope, const std::vector<Pr
 void add_decap(Entrances& entrances, const config::Decap& decap,
                const dataplane::RouteSource& routes) {
   if (!decap.enabled) return;
-  entrances.locals = routes.local_addresses();
+  entrances.locals = reachable(routes.local_addresses());
   entrances.filter.insert(entrances.locals.begin(), entrances.locals.end());
   for (const Prefix& prefix : decap.allow_from)
     entrances.allowed.prefixes.emplace(SCOPE_DECAP, prefix);
@@ -165,7 +165,7 @@ Result<Applied> Reconciler::follow(const desired::Desired& desired,
   if (auto done = assign_next_hops(writer_, routes, desired.tunnel_source); !done)
     return std::move(done).error();
   const auto& local = routes.local_addresses();
-  const std::set<IpAddress> locals = desired.decap.enabled ? local : std::set<IpAddress>{};
+  const auto locals = desired.decap.enabled ? reachable(local) : std::set<IpAddress>{};
   std::set<IpAddress> open = locals;
   FrontendTable table{writer_};
   for (auto& [key, frontend] : table.read()) {
