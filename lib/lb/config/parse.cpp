@@ -110,8 +110,7 @@ std::vector<Prefix> read_prefixes(const Value& value, Findings& findings) {
 
 void read_decap(const Value& value, Findings& findings, Decap& decap) {
   Mapping keys{value, findings};
-  const auto enabled = keys.optional("enabled");
-  keys.optional("enabled", boolean, decap.enabled);
+  const auto enabled = keys.optional("enabled", boolean, decap.enabled);
   const auto allow_from = keys.optional("allowFrom");
   if (allow_from) decap.allow_from = read_prefixes(*allow_from, findings);
   keys.refuse_other_keys();
@@ -131,12 +130,10 @@ std::vector<ServicePort> read_ports(const Value& value, Findings& findings) {
   std::vector<Placed<ServicePort>> ports;
   for (const Value& item : items(value, "ports", Empty::refused, findings)) {
     Mapping keys{item, findings};
-    ServicePort port;
     std::optional<std::uint16_t> number;
-    std::optional<Protocol> protocol = port.protocol;
-    if (keys.optional("protocol")) protocol.reset();
+    std::optional<Protocol> protocol;
     keys.required("port", integer_of<std::uint16_t>(0, u16_max), number);
-    keys.optional("protocol", word_of(protocols), protocol);
+    if (!keys.optional("protocol", word_of(protocols), protocol)) protocol = ServicePort{}.protocol;
     keys.refuse_other_keys();
     if (number && protocol) ports.push_back({{Port{*number}, *protocol}, item.at()});
   }
@@ -148,9 +145,8 @@ std::vector<ServicePort> read_ports(const Value& value, Findings& findings) {
 std::optional<Placed<Backend>> read_backend(const Value& value, Findings& findings) {
   Mapping keys{value, findings};
   Backend backend;
-  const auto address = keys.required("address");
   std::optional<IpAddress> good_address;
-  keys.optional("address", host_address, good_address);
+  const auto address = keys.required("address", host_address, good_address);
   keys.optional("weight", integer_of<std::uint16_t>(0, u16_max), backend.weight);
   keys.optional("state", word_of(states), backend.state);
   keys.refuse_other_keys();
@@ -187,16 +183,16 @@ PlacedService read_service(const Value& value, Findings& findings) {
   service.allow_from = {Prefix{IpAddress::v4({}), 0}, Prefix{IpAddress::v6({}), 0}};
 
   Mapping keys{value, findings};
-  const auto name = keys.required("name");
+  const auto name = keys.required("name", service_name, service.name);
   placed.at = name ? name->at() : value.at();
-  keys.optional("name", service_name, service.name);
   if (const auto list = keys.required("addresses")) read_addresses(*list, findings, placed);
   if (const auto list = keys.required("ports")) service.ports = read_ports(*list, findings);
-  if (const auto given = keys.optional("unknownPorts")) placed.unknown_ports = given->at();
-  keys.optional("unknownPorts", word_of(unknown_ports), service.unknown_ports);
+  if (const auto given =
+          keys.optional("unknownPorts", word_of(unknown_ports), service.unknown_ports))
+    placed.unknown_ports = given->at();
   keys.optional("forwarding", forwarding, service.forwarding);
-  if (const auto given = keys.optional("tableSize")) placed.table_size = given->at();
-  keys.optional("tableSize", table_size, service.table_size);
+  if (const auto given = keys.optional("tableSize", table_size, service.table_size))
+    placed.table_size = given->at();
   keys.optional("hash", word_of(hash_modes), service.hash);
   keys.optional("connectionTracking", boolean, service.connection_tracking);
   keys.optional("removedBackends", word_of(removed_backends), service.removed_backends);

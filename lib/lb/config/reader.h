@@ -68,12 +68,16 @@ class Mapping {
 
   /// Reads `key` with `parse` (node → Result); what is not there or not good leaves `into` alone.
   template <class Parse, class T>
-  void optional(std::string_view key, const Parse& parse, T& into) {
-    if (const auto value = optional(key)) read(*value, parse, into);
+  std::optional<Value> optional(std::string_view key, const Parse& parse, T& into) {
+    auto value = optional(key);
+    if (value) read(*value, parse, into);
+    return value;
   }
   template <class Parse, class T>
-  void required(std::string_view key, const Parse& parse, T& into) {
-    if (const auto value = required(key)) read(*value, parse, into);
+  std::optional<Value> required(std::string_view key, const Parse& parse, T& into) {
+    auto value = required(key);
+    if (value) read(*value, parse, into);
+    return value;
   }
 
   /// Every key that was not asked for so far is an error.

@@ -16,6 +16,8 @@
 namespace lbd::config::yaml {
 namespace {
 
+constexpr std::string_view yaml_punctuation = "[]{},:?&*!'\"";
+
 /// Thrown through the parser by the tree's builder.
 struct Stop {
   Refusal refusal;
@@ -178,13 +180,15 @@ class Builder : public YAML::EventHandler {
     const Open& parent = open_.back();
     const std::string_view text = places_.text();
     const std::size_t byte = places_.byte(mark);
+    const bool written = text.substr(byte, 1).find_first_of("~nN") == 0;
+    Place owner = marked;
     if (parent.key) {
-      const bool written = text.substr(byte, 1).find_first_of("~nN") == 0;
-      return written && parent.key->place.line == marked.line ? marked : parent.key->place;
+      owner = parent.key->place;
+    } else {
+      const auto before = text.substr(0, byte).find_last_not_of(" \t\r\n");
+      if (before != std::string_view::npos && text[before] == '-') owner = places_.at(before);
     }
-    const auto before = text.substr(0, byte).find_last_not_of(" \t\r\n");
-    const bool after_dash = before != std::string_view::npos && text[before] == '-';
-    return after_dash ? places_.at(before) : marked;
+    return written && owner.line == marked.line ? marked : owner;
   }
 
   Places places_;
@@ -200,22 +204,20 @@ std::optional<Refusal> refuse_bytes(std::string_view text) {
   if (text.size() > bytes_max)
     return Refusal{{}, fmt::format("expected a file of at most {} MiB", bytes_max >> 20)};
   Place place;
-  std::size_t line_start = 0;
+  std::size_t punctuation = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length = utf8::length_at(text, at);
     const char byte = text[at];
     if (length == 0) return Refusal{place, "expected UTF-8 text"};
     if (static_cast<unsigned char>(byte) < ' ' && byte != '\t' && byte != '\n' && byte != '\r')
       return Refusal{place, fmt::format("expected text, got the control character 0x{:02x}", byte)};
+    // The scanner holds a bracket's tokens, 240 bytes each, until it closes, and no two tokens
+    // stand there without one of these.
+    if (yaml_punctuation.find(byte) != std::string_view::npos && ++punctuation > punctuation_max)
+      return Refusal{place,
+                     fmt::format("expected at most {} of {}", punctuation_max, yaml_punctuation)};
+    place = byte == '\n' ? Place{place.line + 1, 1} : Place{place.line, place.column + 1};
     at += length;
-    place.column++;
-    if (byte == '\n') {
-      place = {place.line + 1, 1};
-      line_start = at;
-    }
-    if (at - line_start > line_bytes_max)
-      return Refusal{{place.line, 1},
-                     fmt::format("expected lines of at most {} bytes", line_bytes_max)};
   }
   return std::nullopt;
 }

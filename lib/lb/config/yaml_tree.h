@@ -22,7 +22,7 @@ struct Place {
 
 // docs/configuration.md, "Limits".
 inline constexpr std::size_t bytes_max = 16U << 20;
-inline constexpr std::size_t line_bytes_max = 1U << 20;  // the parser reads a line as a whole
+inline constexpr std::size_t punctuation_max = 2'000'000;
 inline constexpr std::size_t depth_max = 32;
 inline constexpr std::size_t size_max = 1'000'000;
 
