@@ -16,23 +16,30 @@
 
 /* ---- Limits ---- */
 #define ROWS_PER_WORD	    32
+#define ROWS_MAX	    134217728 /* rows of all rings: 2.3 GB of rings and side records */
+#define COUNTERS_MAX	    4194304
 #define ROW_MOVING	    0x8000 /* of a ring row: its owner has changed (moving-rows.md) */
 #define SLOT_NONE	    0x7fff /* of a ring row or a side record: no owner */
 #define SLOTS_MAX	    0x7fff /* slots a service may have: 0 … SLOTS_MAX - 1 */
 #define FRONTEND_BITS	    13	   /* log2 of the buckets of each frontend table */
 #define FRONTEND_BUCKETS    (1 << FRONTEND_BITS)
 #define SERVICES_MAX	    8192
-#define BACKENDS_MAX	    65536 /* backend records of all services, holes included */
-#define NEXT_HOPS_MAX	    4096
+#define BACKENDS_MAX	    1048576 /* backend records of all services, holes included */
+#define NEXT_HOPS_MAX	    65536   /* a backend on link has a MAC of its own */
 #define ADDRESS_FILTER_BITS 16
+#define ALLOW_MAX	    65536      /* prefixes a family, of all services and of decapsulation */
+#define LOCALS_MAX	    4096       /* addresses of this node */
 #define SERVICE_NAME_MAX    64	       /* bytes, with the closing 0 */
 #define SCOPE_DECAP	    0xffffffff /* of an allow list: senders of encapsulated packets */
 
 /* ---- Frontends ----
  * Two tables of own buckets, one cache line each; a key lives in one of two buckets (frontend_home
- * and frontend_away in hash.h). A record is written before its key, a cell is cleared by its first
- * key word and filled again only after a grace period. Port 0 with a protocol: every port of that
- * protocol. Port 0 with protocol 0: the address record, there for each VIP. */
+ * and frontend_away in hash.h). A record is written before its key, a cell is cleared by its key
+ * (IPv6: the last word of it) and filled again only after a grace period. A service's port 0 has
+ * the key {address, 0, protocol | PROTOCOL_EVERY_PORT}, so that a packet to port 0 finds nothing;
+ * {address, 0, 0} is the address record that each VIP has. */
+#define PROTOCOL_EVERY_PORT 0x80
+
 struct frontend {
 	__u32 ring_base;    /* first row; a multiple of ROWS_PER_WORD */
 	__u32 ring_size;    /* rows */
@@ -49,7 +56,7 @@ enum frontend_flag {
 	FRONTEND_LOCAL = 8,	   /* also an address of this node: the stack may have the rest */
 };
 
-/* word: frontend_key4() of hash.h; 0: free. */
+/* key: frontend_key4() of hash.h; 0: free. */
 struct frontend_cell4 {
 	__u64 key;
 	struct frontend value;
@@ -205,7 +212,15 @@ struct counter {
 };
 
 /* ---- Verdicts and reasons ---- */
-enum verdict { VERDICT_NEXT, VERDICT_PASS, VERDICT_DROP, VERDICT_TX, VERDICT_REDIRECT };
+enum verdict {
+	VERDICT_NEXT,	   /* the next step has it */
+	VERDICT_TUNNEL,	   /* not balanced: an encapsulated packet, perhaps for this node */
+	VERDICT_UNMATCHED, /* no frontend takes it: its address decides */
+	VERDICT_PASS,
+	VERDICT_DROP,
+	VERDICT_TX,
+	VERDICT_REDIRECT,
+};
 
 /* Why a packet did not go to a backend: name, label. A label is for ever. */
 #define LBD_REASONS(X)                                                                             \

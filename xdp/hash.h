@@ -18,15 +18,15 @@ LBD_INLINE __u32 hash_finish(__u64 h)
 }
 
 /* ports: source port and destination port as one word of the packet, network order. */
-LBD_INLINE __u32 hash4(const struct hash_key *key, __u32 source, __u32 destination, __u32 ports,
-		       __u32 protocol)
+LBD_INLINE __u32 hash4(const volatile struct hash_key *key, __u32 source, __u32 destination,
+		       __u32 ports, __u32 protocol)
 {
 	return hash_finish(key->k[0] + key->k[1] * source + key->k[2] * destination +
 			   key->k[3] * ports + key->k[4] * protocol);
 }
 
-LBD_INLINE __u32 hash6(const struct hash_key *key, const __u32 *source, const __u32 *destination,
-		       __u32 ports, __u32 protocol)
+LBD_INLINE __u32 hash6(const volatile struct hash_key *key, const __u32 *source,
+		       const __u32 *destination, __u32 ports, __u32 protocol)
 {
 	return hash_finish(key->k[0] + key->k[1] * ports + key->k[2] * protocol +
 			   key->k[3] * source[0] + key->k[4] * source[1] + key->k[5] * source[2] +

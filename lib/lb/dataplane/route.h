@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "lb/model/address.h"
@@ -29,8 +30,8 @@ class RouteSource {
 
   /// Nothing where there is no route or the neighbour's MAC isn't known (yet).
   [[nodiscard]] virtual std::optional<Route> to(const IpAddress& destination) const = 0;
-  /// Whether `address` is one of this node's, on any interface.
-  [[nodiscard]] virtual bool is_local(const IpAddress& address) const = 0;
+  /// The addresses of this node, on all of its interfaces.
+  [[nodiscard]] virtual const std::set<IpAddress>& local_addresses() const = 0;
 };
 
 }  // namespace lbd::dataplane

@@ -16,7 +16,7 @@ class Router final : public RouteSource {
  public:
   /// Opens the sockets, subscribes to link, address, route and neighbour changes, and reads the
   /// node's addresses. `changed` is called from the io_context, never from within another call of
-  /// this class, once for a burst of changes after which to() or is_local() may answer otherwise.
+  /// this class, once for a burst of changes after which to() or local_addresses() may answer otherwise.
   static Result<std::unique_ptr<Router>> open(boost::asio::io_context&, const Log&,
                                               std::function<void()> changed);
   ~Router() override;
@@ -31,8 +31,7 @@ class Router final : public RouteSource {
   void settle(int at_most_ms);
 
   [[nodiscard]] std::optional<Route> to(const IpAddress& destination) const override;
-  [[nodiscard]] bool is_local(const IpAddress& address) const override;
-  [[nodiscard]] const std::set<IpAddress>& local_addresses() const;
+  [[nodiscard]] const std::set<IpAddress>& local_addresses() const override;
 
  private:
   class Impl;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lb/desired/desired.h"
@@ -56,6 +57,9 @@ struct ReasonSnapshot {
   std::string reason;  ///< a label of abi.h's list
   Count count;
 };
+
+/// The label of enum reason in abi.h; "" for none.
+[[nodiscard]] std::string_view reason_label(std::uint32_t reason);
 
 struct Snapshot {
   std::vector<ServiceSnapshot> services;  ///< in the file's order

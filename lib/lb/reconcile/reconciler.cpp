@@ -1,0 +1,185 @@
+#include "lb/reconcile/reconciler.h"
+
+#include <algorithm>
+
+#include "lb/reconcile/access.h"
+#include "lb/reconcile/frontend_table.h"
+#include "lb/reconcile/next_hops.h"
+#include "lb/reconcile/rows.h"
+#include "lb/reconcile/services.h"
+#include "lb/reconcile/space.h"
+
+namespace lbd::reconcile {
+namespace {
+
+/// What all services together should have where packets look first.
+struct Entrances {
+  std::map<FrontendKey, abi::frontend> frontends;
+  AllowLists allowed;
+  std::set<IpAddress> filter;  // addresses whose bit is set
+  std::set<IpAddress> locals;  // that decapsulation serves
+};
+
+void add_allow_list(AllowLists& lists, std::uint32_t scope, const std::vector<Prefix>& prefixes) {
+  for (const Prefix& prefix : prefixes)
+    if (!allows_all(prefixes, prefix.address.family())) lists.prefixes.emplace(scope, prefix);
+}
+
+void add_decap(Entrances& entrances, const config::Decap& decap,
+               const dataplane::RouteSource& routes) {
+  if (!decap.enabled) return;
+  entrances.locals = reachable(routes.local_addresses());
+  entrances.filter.insert(entrances.locals.begin(), entrances.locals.end());
+  for (const Prefix& prefix : decap.allow_from)
+    entrances.allowed.prefixes.emplace(SCOPE_DECAP, prefix);
+}
+
+/// A service that could not be planned stays as it is: what it has is wanted.
+void keep(Entrances& entrances, Writer& writer, const Held& held, const HeldService& service) {
+  for (const auto& [key, frontend] : held.frontends)
+    if (frontend.service == service.index) {
+      entrances.frontends.try_emplace(key, frontend);
+      entrances.filter.insert(key.address);
+    }
+  const auto keep_scope = [&](const auto& trie) {
+    if (auto keys = trie.keys())
+      for (const auto& key : *keys)
+        if (key.scope == service.index)
+          entrances.allowed.prefixes.emplace(key.scope, dataplane::prefix_of(key));
+  };
+  keep_scope(writer.tables().allow4);
+  keep_scope(writer.tables().allow6);
+}
+
+Entrances entrances_of(const std::vector<Plan>& plans, const desired::Desired& desired,
+                       const dataplane::RouteSource& routes) {
+  Entrances entrances;
+  for (const Plan& plan : plans) {
+    // The first of services that share an address has its address record.
+    entrances.frontends.merge(frontends_of(plan, routes.local_addresses()));
+    add_allow_list(entrances.allowed, plan.index, plan.wanted->policy.allow_from);
+    const auto& addresses = plan.wanted->policy.addresses;
+    entrances.filter.insert(addresses.begin(), addresses.end());
+  }
+  add_decap(entrances, desired.decap, routes);
+  return entrances;
+}
+
+/// Services that no plan is for: their frontends go, the sweep does the rest.
+void mark_leaving(Writer& writer, const Held& held, const std::set<std::uint32_t>& staying) {
+  for (const HeldService& service : held.services) {
+    if (staying.contains(service.index)) continue;
+    std::uint32_t& options = writer.tables().services[service.index].options;
+    writer.store().put(options, options | abi::SERVICE_LEAVING);
+  }
+}
+
+Result<> open_entrances(Writer& writer, const Entrances& wanted) {
+  if (auto done = add_allowed(writer, wanted.allowed); !done) return done;
+  open_filter(writer, wanted.filter);
+  if (auto done = set_locals(writer, wanted.locals); !done) return done;
+  FrontendTable table{writer};
+  for (const auto& [key, frontend] : wanted.frontends)
+    if (auto put = table.put(key, frontend); !put)
+      return std::move(put).error().in("frontend " + key.address.str());
+  return {};
+}
+
+Result<> close_entrances(Writer& writer, const Entrances& wanted) {
+  FrontendTable table{writer};
+  for (const auto& [key, frontend] : table.read())
+    if (!wanted.frontends.contains(key)) table.erase(key);
+  close_filter(writer, wanted.filter);
+  return remove_not_allowed(writer, wanted.allowed);
+}
+
+}  // namespace
+
+std::vector<std::string> Reconciler::conflicts(const desired::Desired& desired) {
+  std::vector<std::string> lines;
+  const Held held = read_held(writer_);
+  for (const desired::Service& wanted : desired.services)
+    if (const HeldService* live = held.find(wanted.policy.name))
+      if (auto same = same_shape(wanted, *live); !same) lines.push_back(same.error().message());
+  return lines;
+}
+
+Result<Applied> Reconciler::apply(const desired::Desired& desired,
+                                  const dataplane::RouteSource& routes, bool break_flows) {
+  const std::uint64_t writes_before = writer_.store().writes();
+  const Seconds now = now_seconds();
+  const Held held = read_held(writer_);
+  Space space{writer_, held, log_};
+  Applied applied;
+  std::vector<Plan> plans;
+  std::vector<const HeldService*> kept;
+  std::set<std::uint32_t> staying;
+  for (const desired::Service& wanted : desired.services) {
+    const HeldService* live = held.find(wanted.policy.name);
+    const bool anew = live != nullptr && break_flows && !same_shape(wanted, *live);
+    auto planned = plan(wanted, anew ? nullptr : live, space);
+    if (planned) {
+      staying.insert(planned->index);
+      plans.push_back(std::move(*planned));
+      continue;
+    }
+    applied.refused.push_back({wanted.policy.name, planned.error().message()});
+    log_.warn("service_refused",
+              {{"service", wanted.policy.name}, {"reason", applied.refused.back().reason}});
+    if (live == nullptr) continue;
+    kept.push_back(live);
+    staying.insert(live->index);
+  }
+
+  for (const Plan& plan : plans) {
+    if (auto done = prepare(writer_, plan); !done) return std::move(done).error();
+    if (auto done = raise_backends(writer_, plan, now); !done) return std::move(done).error();
+  }
+  if (auto done = assign_next_hops(writer_, routes, desired.tunnel_source); !done)
+    return std::move(done).error();
+  for (const Plan& plan : plans) {
+    applied.rows_changed += move_rows(writer_, plan, now);
+    lower_backends(writer_, plan, now);
+  }
+  Entrances wanted = entrances_of(plans, desired, routes);
+  for (const HeldService* service : kept) keep(wanted, writer_, held, *service);
+  if (auto done = open_entrances(writer_, wanted); !done) return std::move(done).error();
+  mark_leaving(writer_, held, staying);
+  if (auto done = close_entrances(writer_, wanted); !done) return std::move(done).error();
+  for (const Plan& plan : plans)
+    if (auto done = carry_counts(writer_, plan); !done) return std::move(done).error();
+  applied.writes = writer_.store().writes() - writes_before;
+  return applied;
+}
+
+std::set<IpAddress> Reconciler::backends_held() {
+  std::set<IpAddress> addresses;
+  for (const HeldService& service : read_held(writer_).services)
+    for (const auto& [address, slot] : service.slots) addresses.insert(address);
+  return addresses;
+}
+
+Result<Applied> Reconciler::follow(const desired::Desired& desired,
+                                   const dataplane::RouteSource& routes) {
+  const std::uint64_t writes_before = writer_.store().writes();
+  if (auto done = assign_next_hops(writer_, routes, desired.tunnel_source); !done)
+    return std::move(done).error();
+  const auto& local = routes.local_addresses();
+  const auto locals = desired.decap.enabled ? reachable(local) : std::set<IpAddress>{};
+  std::set<IpAddress> open = locals;
+  FrontendTable table{writer_};
+  for (auto& [key, frontend] : table.read()) {
+    open.insert(key.address);
+    if (key.protocol != 0) continue;
+    abi::frontend followed = frontend;
+    followed.flags &= ~static_cast<std::uint32_t>(abi::FRONTEND_LOCAL);
+    if (local.contains(key.address)) followed.flags |= abi::FRONTEND_LOCAL;
+    if (auto put = table.put(key, followed); !put) return std::move(put).error();
+  }
+  open_filter(writer_, open);
+  if (auto done = set_locals(writer_, locals); !done) return std::move(done).error();
+  close_filter(writer_, open);
+  return Applied{.writes = writer_.store().writes() - writes_before};
+}
+
+}  // namespace lbd::reconcile

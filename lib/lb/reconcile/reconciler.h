@@ -1,0 +1,59 @@
+// Makes the maps equal to what is desired: a diff against what they hold, written in an order that
+// no packet can see half-made.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lb/dataplane/data_plane.h"
+#include "lb/dataplane/route.h"
+#include "lb/desired/desired.h"
+#include "lb/log/log.h"
+#include "lb/reconcile/plan.h"
+#include "lb/reconcile/snapshot.h"
+#include "lb/reconcile/sweep.h"
+#include "lb/reconcile/writer.h"
+
+namespace lbd::reconcile {
+
+struct Applied {
+  std::vector<Refused> refused;
+  std::uint64_t rows_changed = 0;  ///< of services that were there before
+  std::uint64_t writes = 0;        ///< to maps; 0: they were as desired
+};
+
+class Reconciler {
+ public:
+  Reconciler(dataplane::DataPlane& plane, const abi::hash_key& hash_key, const Log& log)
+      : writer_{plane}, hash_key_{hash_key}, log_{log} {}
+
+  /// What applying `desired` would break and therefore won't do: one line a key that can't change
+  /// on a live service.
+  [[nodiscard]] std::vector<std::string> conflicts(const desired::Desired& desired);
+
+  /// Brings the maps to `desired`. A service that does not fit is refused by name: it stays as it
+  /// was, and the rest goes ahead. `break_flows`: services in conflict are made anew.
+  Result<Applied> apply(const desired::Desired& desired, const dataplane::RouteSource& routes,
+                        bool break_flows);
+
+  /// Follows changes of routes, neighbours and own addresses, and nothing else.
+  Result<Applied> follow(const desired::Desired& desired, const dataplane::RouteSource& routes);
+
+  /// Ends what has waited long enough: homes that are idle, flows, removed backends and services.
+  Result<Swept> sweep(const IdleTimes& idle, Scan scan);
+
+  /// The addresses of all backends in the maps, those that left the configuration included.
+  [[nodiscard]] std::set<IpAddress> backends_held();
+
+  [[nodiscard]] Result<Snapshot> snapshot(const desired::Desired& desired,
+                                          const std::vector<Refused>& refused);
+
+ private:
+  Writer writer_;
+  abi::hash_key hash_key_;
+  const Log& log_;
+};
+
+}  // namespace lbd::reconcile

@@ -1,0 +1,80 @@
+#include "lb/reconcile/rows.h"
+
+#include <ctime>
+
+namespace lbd::reconcile {
+
+Seconds now_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<Seconds>(now.tv_sec);
+}
+
+std::uint16_t Rows::owner(std::uint32_t row) const {
+  return writer_.tables().row(row) & static_cast<std::uint16_t>(~ROW_MOVING);
+}
+
+bool Rows::moving(std::uint32_t row) const {
+  return (writer_.tables().row(row) & ROW_MOVING) != 0;
+}
+
+std::uint16_t Rows::home(std::uint32_t row) const {
+  return side(row).home;
+}
+
+void Rows::set(std::uint32_t row, std::uint16_t value) {
+  writer_.store().put(writer_.tables().row(row), value);
+}
+
+void Rows::set_side(std::uint32_t row, std::uint16_t home, std::uint16_t filter) {
+  abi::side both{};
+  both.home = home;
+  both.filter = filter;
+  writer_.store().put(side(row).owner, both.owner);
+}
+
+void Rows::found(std::uint32_t row, std::uint16_t owner) {
+  writer_.store().put_unseen(writer_.tables().row(row), owner);
+  abi::side fresh{};
+  fresh.previous[0] = fresh.previous[1] = SLOT_NONE;
+  writer_.tables().side[row] = fresh;
+}
+
+void Rows::change(std::uint32_t row, std::uint16_t new_owner, bool protect, Seconds now) {
+  const std::uint16_t old = owner(row);
+  if (old == new_owner) return;
+  if (moving(row) && home(row) != old) {
+    set(row, new_owner | ROW_MOVING);  // home stays: its unknown flows are still there
+    return;
+  }
+  if (!protect) {
+    // Nobody to protect. A row that waits for foreign entries goes on waiting for them.
+    if (moving(row)) {
+      set(row, new_owner | ROW_MOVING);
+      set_side(row, new_owner, every_flow);
+    } else {
+      set(row, new_owner);
+    }
+    return;
+  }
+  writer_.store().put(side(row).started, now);
+  set_side(row, old, every_flow);
+  set(row, new_owner | ROW_MOVING);
+}
+
+void Rows::force(std::uint32_t row, std::uint16_t new_owner) {
+  set(row, new_owner);
+}
+
+void Rows::give_up_home(std::uint32_t row) {
+  set_side(row, owner(row), every_flow);
+}
+
+void Rows::end(std::uint32_t row, std::uint16_t foreign) {
+  if (foreign == 0)
+    set(row, owner(row));
+  else
+    set_side(row, owner(row), foreign);
+}
+
+}  // namespace lbd::reconcile
