@@ -123,40 +123,46 @@ void Daemon::print_maps() const {
   log_.info("maps_memory", {{"bytes", total}});
 }
 
+/// All configured interfaces that are there; one that isn't is a warning.
 Result<> Daemon::attach_interfaces() {
+  unattached_.clear();
   for (const std::string& interface : config_.node.interfaces) {
     if (if_nametoindex(interface.c_str()) == 0) {
-      log_.warn("interface_missing", {{"interface", interface}});
-      missing_.push_back(interface);
+      not_attached(interface, "missing");
       continue;
     }
     auto attached = dataplane::attach(*plane_, interface, mode_of(config_.node.xdp_mode), log_);
     if (!attached) return std::move(attached).error().in("interface " + interface);
-    log_.info("attached", {{"interface", interface},
-                           {"mode", dataplane::to_string(attached->mode)},
-                           {"program_id", attached->program_id}});
   }
   return {};
 }
 
-/// Interfaces come and go. One that can't be had is tried again when it comes anew.
-void Daemon::attach_missing() {
-  std::vector<std::string> still;
-  for (const std::string& interface : missing_) {
-    if (if_nametoindex(interface.c_str()) == 0) {
-      still.push_back(interface);
-      continue;
+void Daemon::not_attached(const std::string& interface, std::string reason) {
+  std::string& known = unattached_[interface];
+  if (known == reason) return;
+  log_.warn("interface_not_attached", {{"interface", interface}, {"reason", reason}});
+  known = std::move(reason);
+}
+
+/// Interfaces come, go, and come anew under their old name.
+void Daemon::tend_interfaces() {
+  const auto attached = dataplane::attachments(*plane_);
+  if (!attached) return;
+  for (const std::string& interface : config_.node.interfaces) {
+    const bool runs = std::any_of(attached->begin(), attached->end(),
+                                  [&](const auto& each) { return each.interface == interface; });
+    if (runs) {
+      unattached_.erase(interface);
+    } else if (if_nametoindex(interface.c_str()) == 0) {
+      not_attached(interface, "missing");
+    } else {
+      auto again = dataplane::attach(*plane_, interface, mode_of(config_.node.xdp_mode), log_);
+      if (again)
+        unattached_.erase(interface);
+      else
+        not_attached(interface, again.error().message());
     }
-    auto attached = dataplane::attach(*plane_, interface, mode_of(config_.node.xdp_mode), log_);
-    if (!attached)
-      log_.error("not_attached",
-                 {{"interface", interface}, {"reason", attached.error().message()}});
-    else
-      log_.info("attached", {{"interface", interface},
-                             {"mode", dataplane::to_string(attached->mode)},
-                             {"program_id", attached->program_id}});
   }
-  missing_ = std::move(still);
 }
 
 void Daemon::detach_others(const std::vector<std::string>& interfaces) {
@@ -235,7 +241,6 @@ std::optional<Daemon::Refusal> Daemon::reload(bool break_flows, serve::Reloaded&
   reloaded.refused = to_serve(refused_);
   reloaded.done = last_reconcile_;
 
-  missing_.clear();
   if (config_before.node.interfaces != config_.node.interfaces ||
       config_before.node.xdp_mode != config_.node.xdp_mode) {
     if (auto attached = attach_interfaces(); !attached)
@@ -303,7 +308,7 @@ serve::Status Daemon::status(const reconcile::Snapshot& snapshot) const {
     for (const dataplane::Attached& each : *attached)
       status.interfaces.push_back(
           {each.interface, std::string{dataplane::to_string(each.mode)}, each.program_id});
-  for (const std::string& interface : missing_)
+  for (const auto& [interface, reason] : unattached_)
     status.interfaces.push_back({.name = interface, .mode = "missing"});
   for (const dataplane::MapInfo& map : plane_->maps())
     status.maps.push_back({map.name, map.entries, map.max_entries, map.bytes});
@@ -334,7 +339,7 @@ void Daemon::wait_for_second() {
 }
 
 void Daemon::each_second() {
-  if (!missing_.empty()) attach_missing();
+  tend_interfaces();
   const auto begun = steady_clock::now();
   const auto scan = begun < next_scan_ ? reconcile::Scan::no
                     : flows_left_      ? reconcile::Scan::yes

@@ -7,6 +7,7 @@
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <csignal>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,7 +45,8 @@ class Daemon {
 
   Result<> start_data_plane();
   Result<> attach_interfaces();
-  void attach_missing();
+  void tend_interfaces();
+  void not_attached(const std::string& interface, std::string reason);
   void detach_others(const std::vector<std::string>& interfaces);
   Result<> apply(bool break_flows);
   void want_routes();
@@ -81,7 +83,7 @@ class Daemon {
   std::optional<serve::AdminServer> admin_;
   std::unique_ptr<FileWatch> watch_;
   std::vector<reconcile::Refused> refused_;
-  std::vector<std::string> missing_;  // configured interfaces that aren't there
+  std::map<std::string, std::string> unattached_;  // configured interfaces, and why not
   serve::ReconcileStatus last_reconcile_;
   std::chrono::steady_clock::time_point next_scan_{};
   bool flows_left_ = true;  // as far as the last scan saw; a predecessor may have left some

@@ -1,7 +1,8 @@
 // Any bytes are a configuration or are refused with places inside the text; nothing else happens.
 // Build and run:
-//   clang++-14 -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -DFMT_HEADER_ONLY -Ilib
-//     test/fuzz/config_fuzz.cpp lib/lb/config/*.cpp lib/lb/model/*.cpp -lyaml-cpp -o config-fuzz
+//   clang++-14 -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+//     -DFMT_HEADER_ONLY -Ilib test/fuzz/config_fuzz.cpp lib/lb/config/*.cpp lib/lb/model/*.cpp
+//     -lyaml-cpp -o config-fuzz
 //   mkdir -p corpus && ./config-fuzz corpus config
 #include <algorithm>
 #include <cstdint>

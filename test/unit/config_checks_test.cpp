@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,15 @@ std::string with_services(const std::vector<std::string>& services) {
 
 std::vector<std::string> places_of(const std::vector<Finding>& findings) {
   std::vector<std::string> places;
+  places.reserve(findings.size());
   for (const Finding& f : findings)
     places.push_back(fmt::format("{}:{}: {}", f.line, f.column, f.key));
   return places;
+}
+
+std::string content_of(const char* source) {
+  std::ifstream file{std::filesystem::path{LBD_SOURCE_DIR} / source, std::ios::binary};
+  return {std::istreambuf_iterator<char>{file}, {}};
 }
 
 std::string backends(int count) {
@@ -117,6 +124,16 @@ TEST_CASE("services do not take each other's frontends, nor become backends") {
         "name: b, addresses: [192.0.2.1], ports: [{port: 81}], backends: []"},
        {"6:10: services[1].name"},
        "the unknownPorts of service 'a'"},
+      {"a bad unknownPorts is one error, not a disagreement too",
+       {"name: a, addresses: [192.0.2.1], ports: [{port: 80}], backends: [], unknownPorts: keep",
+        "name: b, addresses: [192.0.2.1], ports: [{port: 81}], backends: [], unknownPorts: pass"},
+       {"5:86: services[0].unknownPorts"},
+       "drop or pass, got 'keep'"},
+      {"a service without a good name is named by its line",
+       {"name: /, addresses: [192.0.2.1], ports: [{port: 80}], backends: []",
+        "name: b, addresses: [192.0.2.1], ports: [{port: 80}], backends: []"},
+       {"5:10: services[0].name", "6:25: services[1].addresses[0]"},
+       "got '/'"},
       {"more backends than rows",
        {"name: a, tableSize: 251, addresses: [192.0.2.1], ports: [{port: 1}], " + backends(252)},
        {"5:24: services[0].tableSize"},
@@ -291,10 +308,39 @@ TEST_CASE("a reload may change all but what a running daemon is built on") {
   }
 }
 
+TEST_CASE("JSON is YAML") {
+  const Loaded loaded = parse(
+      R"({"apiVersion":"lbd.io/v1alpha1","kind":"LoadBalancer","node":{"interfaces":["lan0"]},)"
+      "\n\t"
+      R"("services":[{"name":"a","addresses":["2001:db8::1"],"ports":[{"port":80}],"backends":[]}]})");
+  REQUIRE(loaded.errors.empty());
+  CHECK(loaded.config.services.size() == 1);
+}
+
+TEST_CASE("the documentation has every key") {
+  const std::string docs = content_of("docs/configuration.md");
+  const Loaded loaded = parse(
+      "x: 1\nnode: {interfaces: [a], x: 1, tunnelSource: {x: 1}}\nconnectionTable: {x: 1}\n"
+      "decap: {x: 1}\nadmin: {x: 1}\nservices: [{x: 1, ports: [{x: 1}], backends: [{x: 1}]}]\n");
+  std::size_t mappings = 0;
+  for (const Finding& finding : loaded.errors) {
+    constexpr std::string_view before = "unknown key; expected one of: ";
+    if (!finding.expected.starts_with(before)) continue;
+    mappings++;
+    const std::string parent = finding.key.substr(0, finding.key.size() - 1);
+    std::istringstream keys{finding.expected.substr(before.size())};
+    for (std::string key; std::getline(keys >> std::ws, key, ',');) {
+      // Below lists the tables name keys alone.
+      const std::string shown = parent.starts_with("services[") ? key : parent + key;
+      INFO(shown);
+      CHECK(docs.find("| `" + shown) != std::string::npos);
+    }
+  }
+  CHECK(mappings == 9);
+}
+
 TEST_CASE("a damaged file is read or refused, never more") {
-  const auto path = std::filesystem::path{LBD_SOURCE_DIR} / "config" / "appliance.yaml";
-  std::ifstream file{path, std::ios::binary};
-  const std::string good{std::istreambuf_iterator<char>{file}, {}};
+  const std::string good = content_of("config/appliance.yaml");
   REQUIRE(good.size() > 500);
   constexpr std::string_view likely = "[]{}:,-&*!|>'\"#%@`~? \n\t\r\\0\xff\x80\xe2";
   std::mt19937 random{20240229};

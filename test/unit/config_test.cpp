@@ -240,7 +240,7 @@ TEST_CASE("documents that would grow without bounds are one error at the place")
   for (int level = 1; level < 10; level++) {
     const std::string below = "*a" + std::to_string(level - 1);
     const std::string name = "a" + std::to_string(level);
-    laughs += name + ": &" + name + " [" + below;
+    laughs.append(name).append(": &").append(name).append(" [").append(below);
     for (int i = 1; i < 10; i++) laughs += ", " + below;
     laughs += "]\n";
   }
@@ -462,17 +462,17 @@ TEST_CASE("numbers and sizes have limits") {
         {"9:15: connectionTable.changeWait", "got 's'"}}},
       {"table sizes below and above the range, and an even one",
        text_of({head, "services:\n",
-                "- {name: a, addresses: [192.0.2.1], ports: [{port: 1}], backends: [],"
-                " tableSize: 241}\n",
-                "- {name: b, addresses: [192.0.2.2], ports: [{port: 1}], backends: [],"
-                " tableSize: 655379}\n",
-                "- {name: c, addresses: [192.0.2.3], ports: [{port: 1}], backends: [],"
-                " tableSize: 655373}\n",
-                "- {name: d, addresses: [192.0.2.4], ports: [{port: 1}], backends: [],"
-                " tableSize: 252}\n"}),
-       {{"5:82: services[0].tableSize", "got '241'"},
-        {"6:82: services[1].tableSize", "got '655379'"},
-        {"8:82: services[3].tableSize", "got '252'"}}},
+                "- {name: a, addresses: [192.0.2.1], ports: [{port: 1}], backends: [],\n",
+                "   tableSize: 241}\n",
+                "- {name: b, addresses: [192.0.2.2], ports: [{port: 1}], backends: [],\n",
+                "   tableSize: 655379}\n",
+                "- {name: c, addresses: [192.0.2.3], ports: [{port: 1}], backends: [],\n",
+                "   tableSize: 655373}\n",
+                "- {name: d, addresses: [192.0.2.4], ports: [{port: 1}], backends: [],\n",
+                "   tableSize: 252}\n"}),
+       {{"6:15: services[0].tableSize", "got '241'"},
+        {"8:15: services[1].tableSize", "got '655379'"},
+        {"12:15: services[3].tableSize", "got '252'"}}},
       {"a hash key is 32 digits of either case, also without quotes",
        text_of({head, "services: []\nhashKey: 00112233445566778899AABBCCDDEEFF\n"}),
        {}},
@@ -546,7 +546,7 @@ TEST_CASE("names, paths and addresses are such that a node can use them") {
        text_of({head, "services:\n- name: a\n  ports: [{port: 1}]\n  backends: []\n  addresses:\n",
                 "  - 0.0.0.0\n  - 127.0.0.1\n  - 224.0.0.1\n  - 255.255.255.255\n",
                 "  - 169.254.1.1\n  - 0.1.2.3\n  - '::'\n  - ::1\n  - ff02::1\n  - fe80::1\n",
-                "  - ::ffff:10.0.0.1\n  - 10.0.0.1/32\n  - 10.0.0\n  - 010.0.0.1\n"
+                "  - ::ffff:10.0.0.1\n  - 10.0.0.1/32\n  - 10.0.0\n  - 010.0.0.1\n",
                 "  - example.org\n"}),
        {{"9:5: services[0].addresses[0]", "the unspecified address"},
         {"10:5: services[0].addresses[1]", "a loopback address"},

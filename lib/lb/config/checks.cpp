@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -13,6 +14,13 @@ namespace {
 
 /// The services that an address is a VIP of, in the file's order.
 using Vips = std::unordered_map<IpAddress, std::vector<const PlacedService*>>;
+
+/// How a message names a service: by its name, else by its place.
+std::string label(const PlacedService& placed) {
+  const std::string& name = placed.service.name;
+  return name.empty() ? fmt::format("the service of line {}", placed.at.place.line)
+                      : fmt::format("service '{}'", name);
+}
 
 /// Names are what the admin interface, metrics and the maps know services by.
 void check_names(const std::vector<PlacedService>& services, Findings& findings) {
@@ -27,9 +35,10 @@ void check_names(const std::vector<PlacedService>& services, Findings& findings)
 /// Smaller tables spread badly: weights are met within 1% from 100 rows a backend on.
 void check_table_size(const PlacedService& placed, Findings& findings) {
   constexpr std::size_t rows_per_backend = 100;
-  const std::size_t rows = placed.service.table_size;
+  if (!placed.table_size.value) return;
+  const std::size_t rows = *placed.table_size.value;
   const std::size_t backends = placed.service.backends.size();
-  const At& at = placed.table_size ? *placed.table_size : placed.at;
+  const At& at = placed.table_size.at;
   if (rows < backends)
     findings.error(
         at, fmt::format("expected a tableSize of at least {}, the number of backends, got {}",
@@ -46,9 +55,8 @@ void check_backends(const PlacedService& placed, const Vips& vips, Findings& fin
     const IpAddress& address = placed.service.backends[i].address;
     if (const auto vip = vips.find(address); vip != vips.end())
       findings.error(placed.backends[i],
-                     fmt::format("expected a backend's own address, but {} is an address of "
-                                 "service '{}'",
-                                 address.str(), vip->second.front()->service.name));
+                     fmt::format("expected a backend's own address, but {} is an address of {}",
+                                 address.str(), label(*vip->second.front())));
   }
 }
 
@@ -66,11 +74,10 @@ void check_overlaps(const std::vector<PlacedService>& services, const Vips& vips
       for (const ServicePort& port : placed.service.ports) {
         const PlacedService* owner = ports.emplace(port, &placed).first->second;
         if (owner == &placed || !named.insert(owner).second) continue;
-        findings.error(placed.addresses[i],
-                       fmt::format("expected frontends of its own, but {} {} belongs to service "
-                                   "'{}'",
-                                   with_port(address, port.port), to_string(port.protocol),
-                                   owner->service.name));
+        findings.error(
+            placed.addresses[i],
+            fmt::format("expected frontends of its own, but {} {} belongs to {}",
+                        with_port(address, port.port), to_string(port.protocol), label(*owner)));
       }
     }
   }
@@ -78,13 +85,14 @@ void check_overlaps(const std::vector<PlacedService>& services, const Vips& vips
 
 /// What no port matches is a matter of the address alone, so its services must agree.
 void check_unknown_ports(const PlacedService& placed, const Vips& vips, Findings& findings) {
+  if (!placed.unknown_ports.value) return;
   for (const IpAddress& address : placed.service.addresses) {
     const PlacedService& first = *vips.at(address).front();
-    if (first.service.unknown_ports == placed.service.unknown_ports) continue;
-    findings.error(
-        placed.unknown_ports ? *placed.unknown_ports : placed.at,
-        fmt::format("expected the unknownPorts of service '{}', which has address {} too",
-                    first.service.name, address.str()));
+    if (!first.unknown_ports.value || first.unknown_ports.value == placed.unknown_ports.value)
+      continue;
+    findings.error(placed.unknown_ports.at,
+                   fmt::format("expected the unknownPorts of {}, which has address {} too",
+                               label(first), address.str()));
     return;
   }
 }

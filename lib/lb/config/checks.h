@@ -2,6 +2,7 @@
 // services.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -21,8 +22,9 @@ struct PlacedService {
   At at;                      ///< its name, or the whole where it has none
   std::vector<At> addresses;  ///< of service.addresses, one each
   std::vector<At> backends;   ///< of service.backends, one each
-  std::optional<At> unknown_ports;
-  std::optional<At> table_size;
+  /// At the value, or at the name where it is left out; no value: what the file says is none.
+  Placed<std::optional<UnknownPorts>> unknown_ports;
+  Placed<std::optional<std::uint32_t>> table_size;
 };
 
 void check_services(const std::vector<PlacedService>&, Findings&);

@@ -21,7 +21,7 @@ constexpr HashKey built_in_hash_key = {0x24, 0x3f, 0x6a, 0x88, 0x85, 0xa3, 0x08,
 // A table takes about 100 bytes an entry, a start 8: some GB at the most.
 constexpr std::uint32_t table_entries_min = 16;
 constexpr std::uint32_t table_entries_max = 1U << 26;
-constexpr auto table_entries = [](const yaml::Node& node) {
+constexpr auto table_entries = [](const yaml::TreeNode& node) {
   return integer_of(table_entries_min, table_entries_max)(node);
 };
 
@@ -40,7 +40,7 @@ constexpr Word<AdminState> states[] = {{"enabled", AdminState::enabled},
                                        {"drain", AdminState::drain},
                                        {"disabled", AdminState::disabled}};
 
-Result<Forwarding> forwarding(const yaml::Node& node) {
+Result<Forwarding> forwarding(const yaml::TreeNode& node) {
   auto given = text(node, "ipip");
   if (!given) return std::move(given).error();
   if (*given == "ipip") return Forwarding::ipip;
@@ -51,7 +51,7 @@ Result<Forwarding> forwarding(const yaml::Node& node) {
 
 /// A parser of one word that changes nothing: what kind of file this is.
 auto exactly(std::string_view word) {
-  return [word](const yaml::Node& node) -> Result<std::string_view> {
+  return [word](const yaml::TreeNode& node) -> Result<std::string_view> {
     auto given = text(node, word);
     if (given && *given != word) return Error{expected(word, node)};
     return given;
@@ -177,6 +177,18 @@ void read_addresses(const Value& value, Findings& findings, PlacedService& place
   placed.service.addresses = values_of(std::move(addresses));
 }
 
+/// Reads `key` into `into`, and says where: without the key that is `or_at`, and what is not good
+/// is no value.
+template <class Parse, class T>
+Placed<std::optional<T>> read_placed(Mapping& keys, std::string_view key, const Parse& parse,
+                                     T& into, const At& or_at) {
+  std::optional<T> read;
+  const auto given = keys.optional(key, parse, read);
+  if (!given) return {into, or_at};
+  if (read) into = *read;
+  return {read, given->at()};
+}
+
 PlacedService read_service(const Value& value, Findings& findings) {
   PlacedService placed;
   Service& service = placed.service;
@@ -187,12 +199,10 @@ PlacedService read_service(const Value& value, Findings& findings) {
   placed.at = name ? name->at() : value.at();
   if (const auto list = keys.required("addresses")) read_addresses(*list, findings, placed);
   if (const auto list = keys.required("ports")) service.ports = read_ports(*list, findings);
-  if (const auto given =
-          keys.optional("unknownPorts", word_of(unknown_ports), service.unknown_ports))
-    placed.unknown_ports = given->at();
+  placed.unknown_ports =
+      read_placed(keys, "unknownPorts", word_of(unknown_ports), service.unknown_ports, placed.at);
   keys.optional("forwarding", forwarding, service.forwarding);
-  if (const auto given = keys.optional("tableSize", table_size, service.table_size))
-    placed.table_size = given->at();
+  placed.table_size = read_placed(keys, "tableSize", table_size, service.table_size, placed.at);
   keys.optional("hash", word_of(hash_modes), service.hash);
   keys.optional("connectionTracking", boolean, service.connection_tracking);
   keys.optional("removedBackends", word_of(removed_backends), service.removed_backends);

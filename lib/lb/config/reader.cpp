@@ -15,8 +15,7 @@ std::string shown(std::string_view text) {
   constexpr std::size_t characters_max = 64;
   std::string result;
   std::size_t characters = 0;
-  for (std::size_t at = 0; at < text.size(); at++) {
-    const char byte = text[at];
+  for (const char byte : text) {
     if (!utf8::continues(byte) && ++characters > characters_max) return result + "…";
     if (static_cast<unsigned char>(byte) < ' ' || byte == '\x7f')
       fmt::format_to(std::back_inserter(result), "\\x{:02x}", byte);
@@ -88,7 +87,7 @@ std::vector<Value> items(const Value& list, std::string_view of_what, Empty empt
     findings.error(list.at(), expected(wanted, list.node));
   else if (content.items.empty() && empty == Empty::refused)
     findings.error(list.at(), fmt::format("expected {}, at least one, got none", wanted));
-  for (const yaml::Node& item : content.items)
+  for (const yaml::TreeNode& item : content.items)
     result.push_back({item, fmt::format("{}[{}]", list.key, result.size())});
   return result;
 }

@@ -22,7 +22,7 @@ struct At {
 };
 
 struct Value {
-  yaml::Node node;
+  yaml::TreeNode node;
   std::string key;  ///< full path
 
   [[nodiscard]] At at() const { return {node.place, key}; }

@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Error unexpected(std::string_view what, const yaml::Node& node) {
+Error unexpected(std::string_view what, const yaml::TreeNode& node) {
   return Error{expected(what, node)};
 }
 
@@ -35,7 +35,7 @@ std::optional<std::uint64_t> decimal(std::string_view digits) {
   return value;
 }
 
-std::string_view plain_text(const yaml::Node& node) {
+std::string_view plain_text(const yaml::TreeNode& node) {
   return node.content->plain ? std::string_view{node.content->text} : std::string_view{};
 }
 
@@ -53,7 +53,7 @@ std::string_view not_a_hosts(const IpAddress& address) {
 
 }  // namespace
 
-std::string expected(std::string_view what, const yaml::Node& node) {
+std::string expected(std::string_view what, const yaml::TreeNode& node) {
   const yaml::Content& content = *node.content;
   std::string got;
   if (content.tagged)
@@ -69,7 +69,7 @@ std::string expected(std::string_view what, const yaml::Node& node) {
   return fmt::format("expected {}, got {}", what, got);
 }
 
-Result<std::string_view> text(const yaml::Node& node, std::string_view what) {
+Result<std::string_view> text(const yaml::TreeNode& node, std::string_view what) {
   const yaml::Content& content = *node.content;
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; };
   if (content.kind != yaml::Kind::scalar || content.tagged || content.text.empty() ||
@@ -78,20 +78,20 @@ Result<std::string_view> text(const yaml::Node& node, std::string_view what) {
   return std::string_view{content.text};
 }
 
-Result<std::uint64_t> integer(const yaml::Node& node, std::uint64_t min, std::uint64_t max) {
+Result<std::uint64_t> integer(const yaml::TreeNode& node, std::uint64_t min, std::uint64_t max) {
   const auto value = decimal(plain_text(node));
   if (!value || *value < min || *value > max)
     return unexpected(fmt::format("an integer of {}..{}", min, max), node);
   return *value;
 }
 
-Result<bool> boolean(const yaml::Node& node) {
+Result<bool> boolean(const yaml::TreeNode& node) {
   const std::string_view given = plain_text(node);
   if (given != "true" && given != "false") return unexpected("true or false", node);
   return given == "true";
 }
 
-Result<std::chrono::milliseconds> duration(const yaml::Node& node) {
+Result<std::chrono::milliseconds> duration(const yaml::TreeNode& node) {
   const std::string what =
       fmt::format("a duration of 1ms..{}h, an integer and ms, s, m or h", duration_max / 1h);
   const auto given = text(node, what);
@@ -110,7 +110,7 @@ Result<std::chrono::milliseconds> duration(const yaml::Node& node) {
   return unexpected(what, node);
 }
 
-Result<std::string> interface_name(const yaml::Node& node) {
+Result<std::string> interface_name(const yaml::TreeNode& node) {
   const std::string_view what = "an interface's name of 1..15 bytes without / : or spaces";
   auto name = text(node, what);
   if (!name) return std::move(name).error();
@@ -120,7 +120,7 @@ Result<std::string> interface_name(const yaml::Node& node) {
   return {boost::system::in_place_value, *name};
 }
 
-Result<std::string> service_name(const yaml::Node& node) {
+Result<std::string> service_name(const yaml::TreeNode& node) {
   const std::string_view what =
       "a name of 1..63 letters, digits, '.', '_' or '-', beginning and ending with a letter or "
       "digit";
@@ -134,7 +134,7 @@ Result<std::string> service_name(const yaml::Node& node) {
   return {boost::system::in_place_value, *name};
 }
 
-Result<std::filesystem::path> absolute_path(const yaml::Node& node) {
+Result<std::filesystem::path> absolute_path(const yaml::TreeNode& node) {
   const std::string_view what = "an absolute path below /";
   auto path = text(node, what);
   if (!path) return std::move(path).error();
@@ -145,14 +145,14 @@ Result<std::filesystem::path> absolute_path(const yaml::Node& node) {
   return {boost::system::in_place_value, *path};
 }
 
-Result<std::filesystem::path> socket_path(const yaml::Node& node) {
+Result<std::filesystem::path> socket_path(const yaml::TreeNode& node) {
   auto path = absolute_path(node);
   if (path && path->native().size() > 107)
     return unexpected("an absolute path of at most 107 bytes", node);
   return path;
 }
 
-Result<HashKey> hash_key(const yaml::Node& node) {
+Result<HashKey> hash_key(const yaml::TreeNode& node) {
   const std::string_view what = "32 hexadecimal digits";
   auto digits = text(node, what);
   if (!digits) return std::move(digits).error();
@@ -167,7 +167,7 @@ Result<HashKey> hash_key(const yaml::Node& node) {
   return key;
 }
 
-Result<IpAddress> host_address(const yaml::Node& node) {
+Result<IpAddress> host_address(const yaml::TreeNode& node) {
   const std::string_view what = "an IPv4 or IPv6 address";
   auto given = text(node, what);
   if (!given) return std::move(given).error();
@@ -180,7 +180,7 @@ Result<IpAddress> host_address(const yaml::Node& node) {
   return address;
 }
 
-Result<Prefix> prefix(const yaml::Node& node) {
+Result<Prefix> prefix(const yaml::TreeNode& node) {
   const std::string_view what =
       "a prefix like 10.0.0.0/8 or fd00::/8 without bits behind its length";
   auto given = text(node, what);
@@ -190,7 +190,7 @@ Result<Prefix> prefix(const yaml::Node& node) {
   return prefix;
 }
 
-Result<std::uint32_t> table_size(const yaml::Node& node) {
+Result<std::uint32_t> table_size(const yaml::TreeNode& node) {
   constexpr std::uint32_t rows_min = 251;
   constexpr std::uint32_t rows_max = 655373;
   const auto rows = integer(node, rows_min, rows_max);

@@ -18,39 +18,39 @@
 namespace lbd::config {
 
 /// "expected WHAT, got 'x'", or a list, a mapping, nothing, ….
-[[nodiscard]] std::string expected(std::string_view what, const yaml::Node&);
+[[nodiscard]] std::string expected(std::string_view what, const yaml::TreeNode&);
 
 /// Text on one line, quoted or plain and not empty.
-[[nodiscard]] Result<std::string_view> text(const yaml::Node&, std::string_view what);
+[[nodiscard]] Result<std::string_view> text(const yaml::TreeNode&, std::string_view what);
 /// A plain decimal integer of min…max.
-[[nodiscard]] Result<std::uint64_t> integer(const yaml::Node&, std::uint64_t min,
+[[nodiscard]] Result<std::uint64_t> integer(const yaml::TreeNode&, std::uint64_t min,
                                             std::uint64_t max);
 
 /// Plain true or false.
-[[nodiscard]] Result<bool> boolean(const yaml::Node&);
+[[nodiscard]] Result<bool> boolean(const yaml::TreeNode&);
 /// A positive integer and its unit, at most duration_max.
-[[nodiscard]] Result<std::chrono::milliseconds> duration(const yaml::Node&);
+[[nodiscard]] Result<std::chrono::milliseconds> duration(const yaml::TreeNode&);
 inline constexpr std::chrono::hours duration_max{168};
 
 /// What the kernel accepts as the name of an interface (dev_valid_name).
-[[nodiscard]] Result<std::string> interface_name(const yaml::Node&);
+[[nodiscard]] Result<std::string> interface_name(const yaml::TreeNode&);
 /// What commands and metrics can carry unquoted, and SERVICE_NAME_MAX of xdp/abi.h has room for.
-[[nodiscard]] Result<std::string> service_name(const yaml::Node&);
-[[nodiscard]] Result<std::filesystem::path> absolute_path(const yaml::Node&);
+[[nodiscard]] Result<std::string> service_name(const yaml::TreeNode&);
+[[nodiscard]] Result<std::filesystem::path> absolute_path(const yaml::TreeNode&);
 /// The same, short enough for sun_path of unix(7).
-[[nodiscard]] Result<std::filesystem::path> socket_path(const yaml::Node&);
-[[nodiscard]] Result<HashKey> hash_key(const yaml::Node&);
+[[nodiscard]] Result<std::filesystem::path> socket_path(const yaml::TreeNode&);
+[[nodiscard]] Result<HashKey> hash_key(const yaml::TreeNode&);
 
 /// An address that one host can have and a router forwards to.
-[[nodiscard]] Result<IpAddress> host_address(const yaml::Node&);
-[[nodiscard]] Result<Prefix> prefix(const yaml::Node&);
+[[nodiscard]] Result<IpAddress> host_address(const yaml::TreeNode&);
+[[nodiscard]] Result<Prefix> prefix(const yaml::TreeNode&);
 /// Primes within the range that maglev builds tables of.
-[[nodiscard]] Result<std::uint32_t> table_size(const yaml::Node&);
+[[nodiscard]] Result<std::uint32_t> table_size(const yaml::TreeNode&);
 
 /// A parser of the integers min…max.
 template <std::unsigned_integral T>
 [[nodiscard]] auto integer_of(T min, T max) {
-  return [min, max](const yaml::Node& node) -> Result<T> {
+  return [min, max](const yaml::TreeNode& node) -> Result<T> {
     auto value = integer(node, min, max);
     if (!value) return std::move(value).error();
     return static_cast<T>(*value);
@@ -59,7 +59,7 @@ template <std::unsigned_integral T>
 
 /// A parser of host_address that takes one family only.
 [[nodiscard]] inline auto host_address_of(IpAddress::Family family) {
-  return [family](const yaml::Node& node) -> Result<IpAddress> {
+  return [family](const yaml::TreeNode& node) -> Result<IpAddress> {
     auto address = host_address(node);
     if (address && address->family() != family)
       return Error{
@@ -77,7 +77,7 @@ struct Word {
 /// A parser of a closed set of words, which outlive it.
 template <class T, std::size_t N>
 [[nodiscard]] auto word_of(const Word<T> (&words)[N]) {
-  return [&words](const yaml::Node& node) -> Result<T> {
+  return [&words](const yaml::TreeNode& node) -> Result<T> {
     std::string choice;
     for (const Word<T>& word : words) {
       if (!choice.empty()) choice += " or ";

@@ -119,7 +119,7 @@ class Builder : public YAML::EventHandler {
     Place place;
     Content* content;
     YAML::anchor_t anchor;
-    std::optional<Node> key;  // of a mapping: waits for its value
+    std::optional<TreeNode> key;  // of a mapping: waits for its value
   };
 
   Content& make(const YAML::Mark& mark, Kind kind, const std::string& tag) {
@@ -155,7 +155,7 @@ class Builder : public YAML::EventHandler {
     add({done.place, done.content});
   }
 
-  void add(const Node& node) {
+  void add(const TreeNode& node) {
     if (open_.empty()) {
       document_.root = node;
       return;

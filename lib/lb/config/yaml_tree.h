@@ -31,30 +31,30 @@ enum class Kind : std::uint8_t { null, scalar, sequence, mapping };
 struct Content;
 
 /// What stands at a place. An alias is a node of its own place that shares its anchor's content.
-struct Node {
+struct TreeNode {
   Place place;
   const Content* content = nullptr;
 };
 
 struct Entry {
-  Node key;
-  Node value;
+  TreeNode key;
+  TreeNode value;
 };
 
 struct Content {
   Kind kind = Kind::null;
-  bool plain = false;          ///< a scalar without quotes, which may be a number or a boolean
-  bool tagged = false;         ///< has a tag of its own ("!!str", "!x"), which no schema here knows
-  std::string text;            ///< of a scalar
-  std::vector<Node> items;     ///< of a sequence
-  std::vector<Entry> entries;  ///< of a mapping, in the text's order, repeated keys included
-  std::size_t size = 1;        ///< nodes with all aliases expanded; long texts count as several
+  bool plain = false;   ///< a scalar without quotes, which may be a number or a boolean
+  bool tagged = false;  ///< has a tag of its own ("!!str", "!x"), which no schema here knows
+  std::string text;     ///< of a scalar
+  std::vector<TreeNode> items;  ///< of a sequence
+  std::vector<Entry> entries;   ///< of a mapping, in the text's order, repeated keys included
+  std::size_t size = 1;         ///< nodes with all aliases expanded; long texts count as several
 };
 
 /// One document; nodes point into it, and stay valid when it is moved.
 struct Document {
   std::deque<Content> contents;
-  Node root;
+  TreeNode root;
 };
 
 /// Why a text is no document.

@@ -545,10 +545,6 @@ std::optional<Route> Router::to(const IpAddress& destination) const {
   return impl_->to(destination);
 }
 
-bool Router::is_local(const IpAddress& address) const {
-  return local_addresses().count(address) != 0;
-}
-
 const std::set<IpAddress>& Router::local_addresses() const {
   return impl_->interfaces().local();
 }
