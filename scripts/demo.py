@@ -122,14 +122,14 @@ def kill_and_restart(tier, points):
     tier.lbd.kill()
     before = load.done
     say(f"        SIGKILL to lbd (pid {old}) after {before} requests")
-    load.more(500, "requests without a daemon")
+    load.more(3000, "requests without a daemon", timeout=60)
     alone = load.done - before
     say(f"        {alone} more requests were served by the pinned data plane alone")
     tier.lbd.start()
     say(f"        lbd is back (pid {tier.lbd.process.pid})")
-    load.more(300, "requests after the restart")
+    load.more(1000, "requests after the restart")
     load.stop()
-    points.add("killed and restarted under load", not load.failures and alone >= 500,
+    points.add("killed and restarted under load", not load.failures and alone >= 3000,
                f"{len(load.failures)} of {load.done} requests failed, {alone} of them without a daemon")
     for failure in load.failures[:3]:
         say(f"        {failure}")

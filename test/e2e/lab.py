@@ -49,7 +49,9 @@ def until(condition, message, timeout=15.0, interval=0.05):
 def run(*command, check=True, timeout=60, stdin=None):
     """Runs a command to its end; text in and out. A failure shows what it said."""
     command = [str(word) for word in command]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout)
+    # In a session of its own: Ctrl-C at the terminal is the lab's to handle, not the command's.
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout,
+                          start_new_session=True)
     if check and done.returncode != 0:
         raise AssertionError(
             f"{' '.join(command)}: exit {done.returncode}\n{stdin or ''}{done.stdout}{done.stderr}")
@@ -63,8 +65,7 @@ class Process:
         self.name = name
         self.log = log
         with open(log, "wb") as out:
-            # A session of its own: Ctrl-C at the terminal reaches the lab alone, which then stops
-            # all in order, and the whole group can be killed.
+            # In a session of its own, too, and so the whole group can be killed.
             self.popen = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                           stdout=out, stderr=out, start_new_session=True)
         self.pid = self.popen.pid

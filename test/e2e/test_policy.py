@@ -34,7 +34,7 @@ def test_only_allowed_clients_are_served(tier, vip, client, guest):
     before = tier.lbd.reason("not-allowed")
     requests(tier.client, vip, 5, source=client)
     assert tier.lbd.reason("not-allowed") == before
-    assert datagrams(tier.client, vip, 1, source=guest) == {"lost": 1}
+    assert datagrams(tier.client, vip, 1, source=guest, timeout=0.5) == {"lost": 1}
     assert tier.lbd.reason("not-allowed") == before + 1
     assert refused_or_silent(tier.client, vip, source=guest)
     tier.reload(tier.service(allowFrom=["10.1.0.0/24", "fd01:1::/64"]))
@@ -61,7 +61,7 @@ def test_unknown_ports_are_dropped_or_passed_to_the_stack(tier, vip):
         tier.reload(tier.service(unknownPorts=policy))
         before = tier.lbd.reason("no-service-port")
         sniffer = Sniffer(tier.lb, "lan0")  # sees what XDP passes, not what it drops
-        datagrams(tier.client, vip, 1, port=9)
+        datagrams(tier.client, vip, 1, port=9, timeout=0.5)
         until(lambda: tier.lbd.reason("no-service-port") > before, f"{policy}: the packet is counted")
         requests(tier.client, vip, 3)
         sniffer.stop()
@@ -82,7 +82,7 @@ def test_unknown_ports_of_an_own_address_are_never_dropped(tier, vip):
 
     def dropped_again():
         sniffer = Sniffer(tier.lb, "lan0")
-        datagrams(tier.client, vip, 1, port=9)
+        datagrams(tier.client, vip, 1, port=9, timeout=0.5)
         sniffer.stop()
         return not to_vip(sniffer, vip, outgoing=False)
 
@@ -146,11 +146,11 @@ def test_what_is_not_for_a_vip_passes(tier, address):
 
 @FAMILIES
 def test_a_service_without_backends_drops(tier, vip):
-    service = tier.service()
+    service = tier.service(removedBackends="reset")
     service["backends"] = []
     tier.reload(service)
     before = tier.lbd.reason("no-backend")
-    assert datagrams(tier.client, vip, 2) == {"lost": 2}
+    assert datagrams(tier.client, vip, 2, timeout=0.5) == {"lost": 2}
     assert tier.lbd.reason("no-backend") == before + 2
     tier.reload(tier.service())
     requests(tier.client, vip, 5)
@@ -158,17 +158,18 @@ def test_a_service_without_backends_drops(tier, vip):
 
 @FAMILIES
 def test_without_a_neighbour_packets_are_dropped_and_never_forwarded_bare(tier, vip):
-    service = tier.service()
+    service = tier.service(removedBackends="reset")
     service["backends"] = [{"address": "10.2.0.99"}]  # on the balancer's link, and nobody there
     tier.lbd.reload(tier.config(service))
-    assert [b["nextHop"] for b in tier.lbd.json("backends")] == [None]
+    hops = {b["address"]: b["nextHop"] for b in tier.lbd.json("backends")}
+    assert hops["10.2.0.99"] is None
     before = tier.lbd.reason("no-neighbor")
     sniffer = Sniffer(tier.router, "to-lb")
-    assert datagrams(tier.client, vip, 2) == {"lost": 2}
+    assert datagrams(tier.client, vip, 2, timeout=0.5) == {"lost": 2}
     assert tier.lbd.reason("no-neighbor") == before + 2
     sniffer.stop()
     assert not to_vip(sniffer, vip, outgoing=False)
-    tier.reload(tier.service())
+    tier.reload(tier.service(removedBackends="reset"))
 
 
 def inner_packet(source, destination, text=b"inner"):
@@ -222,7 +223,7 @@ def test_a_backend_is_no_open_relay(tier, outer, source, destination):
 
 
 def packets_to_vips(sniffer):
-    return [d for d in sniffer.destinations(outgoing=True) if d[-1] in (VIP4, VIP6)]
+    return [d for d in sniffer.destinations(outgoing=True) if d and d[-1] in (VIP4, VIP6)]
 
 
 @pytest.mark.parametrize("keep_service", [True, False], ids=["backend removed", "service removed"])
@@ -236,7 +237,8 @@ def test_old_packets_never_reach_the_backend_that_takes_the_slot(tier, keep_serv
     assert set(streams.by_backend()) == {"b1"}
     sniffer = Sniffer(tier.router, "to-b3")
     old = Sniffer(tier.router, "to-lb")
-    left = [tier.service("first", {"b2": 100}, removedBackends="reset")] if keep_service else []
+    # Without a backend, so that nobody answers the streams and they go on.
+    left = [tier.service("first", removedBackends="reset") | {"backends": []}] if keep_service else []
     tier.reload(*left, tier.service("second", {"b2": 100}, family=6, removedBackends="reset"))
     for number in range(3):
         third = tier.service(f"third{number}", {"b3": 100}, family=6, removedBackends="reset")

@@ -86,6 +86,7 @@ class Tier:
         self.lab = lab
         self.client, self.router, self.lb = lab.hosts("client", "router", "lb")
         self.lbd = None
+        self.sources = 0
         self.connect(self.client, "eth0", "10.1.0", "fd01:1:", 1500)
         self.client.address("eth0", f"{GUEST4}/24", f"{GUEST6}/64")
         self.connect(self.lb, "lan0", "10.2.0", "fd01:2:", TUNNEL_MTU)
@@ -97,6 +98,17 @@ class Tier:
         self.backends = {}
         for index in range(1, backends + 1):
             self.add_backend(index, vips)
+
+    def new_source(self, vip):
+        """An address of the client that no connection has had. A balancer remembers flows of moving
+        rows for a while, and a port that comes around again is such a flow, not a new one."""
+        self.sources += 1
+        address = f"fd01:1::5:{self.sources:x}" if ":" in vip else \
+            f"10.1.{1 + self.sources // 200}.{1 + self.sources % 200}"
+        self.client.address("eth0", f"{address}/{128 if ':' in vip else 32}")
+        # The router reaches each by the client's link.
+        self.router.ip(f"route add {address} dev to-client")
+        return address
 
     def connect(self, host, device, net4, net6, mtu):
         """Puts a host on a link of its own: router .1, host .2."""
@@ -130,7 +142,8 @@ class Tier:
     def config(self, *services, **more):
         """A balancer's configuration. A short idle time lets rows settle within a test; streams
         speak more often than that."""
-        return {"connectionTable": {"entries": 262144, "starts": 65536, "tcpIdle": "15s"},
+        return {"connectionTable": {"entries": 262144, "starts": 65536, "tcpIdle": "10s",
+                                    "udpIdle": "5s"},
                 "services": list(services)} | more
 
     def start(self, *services, **more):

@@ -65,11 +65,12 @@ async def http_get(address, path="/", port=80, source=None):
 
 class Requests(Background):
     """HTTP requests to addresses in turn, each on a new connection, `workers` at a time: `total` of
-    them, or until stop(). Bodies name the backend."""
+    them, or until stop(). Bodies name the backend. Each worker makes a `pause` between requests."""
 
-    def __init__(self, host, addresses, total=None, workers=8, port=80, source=None, timeout=10):
+    def __init__(self, host, addresses, total=None, workers=8, port=80, source=None, timeout=10,
+                 pause=0):
         self.addresses = [addresses] if isinstance(addresses, str) else list(addresses)
-        self.total, self.workers, self.timeout = total, workers, timeout
+        self.total, self.workers, self.timeout, self.pause = total, workers, timeout, pause
         self.port, self.source = port, source
         self.begun = 0
         self.served = collections.Counter()  # by backend
@@ -91,6 +92,7 @@ class Requests(Background):
                 get = http_get(address, port=self.port, source=self.source)
                 _, body = await asyncio.wait_for(get, self.timeout)
                 self.served[body.decode().strip()] += 1
+                await asyncio.sleep(self.pause)
             except (OSError, asyncio.TimeoutError) as problem:
                 self.failures.append(f"request {self.begun} to {address}: {problem!r}")
                 await asyncio.sleep(0.05)
@@ -126,7 +128,7 @@ def assert_spread(served, weights):
     assert set(served) <= set(weights), f"strangers among {served}"
 
 
-def refused_or_silent(host, address, port=80, source=None, timeout=1.5):
+def refused_or_silent(host, address, port=80, source=None, timeout=1):
     """Whether a request gets no answer at all: the connection is not made in `timeout` seconds."""
     run = Requests(host, address, total=1, workers=1, port=port, source=source, timeout=timeout)
     run.join()
@@ -138,10 +140,12 @@ class Streams(Background):
     tenth seldom. A stream that misses an answer, gets another than its own, or from another
     backend than the first, is broken."""
 
-    OFTEN, SELDOM = 0.3, 2.5  # s between lines
+    OFTEN, SELDOM = 0.3, 1.5  # s between lines
 
-    def __init__(self, host, addresses, count=200, port=7000):
-        self.addresses, self.count, self.port = list(addresses), count, port
+    def __init__(self, host, addresses, count=200, port=7000, sources=None):
+        self.addresses = list(addresses)
+        self.sources = sources or [None] * len(self.addresses)
+        self.count, self.port = count, port
         self.said = [0] * count        # lines answered, by stream
         self.backend = [None] * count  # the one each began with
         self.broken = []
@@ -150,21 +154,27 @@ class Streams(Background):
         self.check()
 
     async def main(self):
-        await asyncio.gather(*(self.stream(number) for number in range(self.count)))
+        streams = [asyncio.create_task(self.stream(number)) for number in range(self.count)]
+        while not self.stopping and not all(stream.done() for stream in streams):
+            await asyncio.sleep(0.05)
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
 
     async def stream(self, number):
         address = self.addresses[number % len(self.addresses)]
+        source = self.sources[number % len(self.addresses)]
         try:
             await asyncio.sleep(number * 0.002)  # no burst of a whole backlog
-            await self.talk(number, address)
+            await self.talk(number, address, (source, 0) if source else None)
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError) as problem:
             self.broken.append(f"stream {number} to {address}, begun on {self.backend[number]}, "
                                f"after {self.said[number]} lines: {problem!r}")
 
-    async def talk(self, number, address):
-        reader, writer = await asyncio.open_connection(address, self.port)
+    async def talk(self, number, address, local):
+        reader, writer = await asyncio.open_connection(address, self.port, local_addr=local)
         try:
-            while not self.stopping:
+            while True:
                 line = f"{number}.{self.said[number]}\n".encode()
                 writer.write(line)
                 answer = await asyncio.wait_for(reader.readline(), TICK_TIMEOUT)
@@ -192,8 +202,9 @@ class Streams(Background):
         self.check()
 
 
-def datagrams(host, address, count, port=7000, source=None):
-    """Sends `count` datagrams, each from a port of its own; returns how many each backend echoed."""
+def datagrams(host, address, count, port=7000, source=None, timeout=3):
+    """Sends `count` datagrams, each from a port of its own; returns how many each backend echoed,
+    and how many were "lost": unanswered after `timeout` seconds."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     heard = collections.Counter()
     with host.inside():
@@ -201,7 +212,7 @@ def datagrams(host, address, count, port=7000, source=None):
             with socket.socket(family, socket.SOCK_DGRAM) as s:
                 if source:
                     s.bind((source, 0))
-                s.settimeout(3)
+                s.settimeout(timeout)
                 s.connect((address, port))
                 s.send(b"%d" % number)
                 try:
