@@ -495,6 +495,27 @@ TEST_CASE("wanted neighbours are managed by the kernel, others released") {
   CHECK_FALSE(router->to(ip("192.0.2.2")).has_value());
 }
 
+TEST_CASE("what an earlier process has left managed is taken over or released") {
+  Lab lab;
+  lab.near("neigh replace 10.1.0.9 dev near0 managed");  // somebody else's
+  const auto managed = [](const char* neighbor) {
+    return contains(Lab::show(fmt::format("neigh show {} nud all", neighbor)), "managed");
+  };
+  {
+    Subject earlier;
+    earlier->want({ip("10.1.0.2"), ip("fd01::2")});
+    earlier->settle(3000);
+  }
+  REQUIRE(managed("10.1.0.2"));
+  REQUIRE(managed("fd01::2"));
+  Subject router;
+  router->want({ip("10.1.0.2")});
+  CHECK(router->to(ip("10.1.0.2")).has_value());  // at once: the kernel has kept it
+  CHECK(managed("10.1.0.2"));
+  CHECK_FALSE(managed("fd01::2"));
+  CHECK(managed("10.1.0.9"));
+}
+
 TEST_CASE("a neighbour that comes later is found") {
   Lab lab;
   Subject router;
