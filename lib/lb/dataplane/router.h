@@ -22,8 +22,9 @@ class Router final : public RouteSource {
   ~Router() override;
 
   /// The destinations whose next hops are to be resolved and kept alive from now on; others are
-  /// let go. Neighbours are made managed (NTF_EXT_MANAGED, Linux 5.16) where the kernel can,
-  /// else probed again and again.
+  /// let go, on the first call also those that an earlier process left (it may die, and packets
+  /// go on). Neighbours are made managed (NTF_EXT_MANAGED, Linux 5.16) where the kernel can, else
+  /// probed again and again.
   void want(std::set<IpAddress> destinations);
 
   /// Waits for answers of neighbours that are still unknown, `at_most_ms` in all: so that a start
