@@ -45,7 +45,8 @@ unsigned moved_beyond(const std::vector<Member>& members, std::size_t removed, s
 std::uint64_t fnv1a(const std::vector<std::uint16_t>& table) {
   std::uint64_t hash = 14695981039346656037U;
   for (const std::uint16_t owner : table)
-    for (const unsigned byte : {unsigned{owner} & 0xff, unsigned{owner} >> 8}) hash = (hash ^ byte) * 1099511628211U;
+    for (const unsigned byte : {unsigned{owner} & 0xff, unsigned{owner} >> 8})
+      hash = (hash ^ byte) * 1099511628211U;
   return hash;
 }
 

@@ -16,7 +16,8 @@ class Router final : public RouteSource {
  public:
   /// Opens the sockets, subscribes to link, address, route and neighbour changes, and reads the
   /// node's addresses. `changed` is called from the io_context, never from within another call of
-  /// this class, once for a burst of changes after which to() or local_addresses() may answer otherwise.
+  /// this class, once for a burst of changes after which to() or local_addresses() may answer
+  /// otherwise.
   static Result<std::unique_ptr<Router>> open(boost::asio::io_context&, const Log&,
                                               std::function<void()> changed);
   ~Router() override;
