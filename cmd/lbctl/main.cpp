@@ -4,6 +4,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -49,14 +50,16 @@ Question question(Command command) {
   }
 }
 
-/// False where stdout can't take it: a full disk, a closed pipe.
-bool print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-         std::fflush(stdout) == 0;
-}
-
 void complain(std::string_view text) {
   fmt::print(stderr, "lbctl: {}\n", text);
+}
+
+/// False where stdout can't take it: a full disk, a closed pipe.
+bool print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return true;
+  complain(errno_error("write to stdout", errno).message());
+  return false;
 }
 
 /// What the daemon refused or can't do: its errors in a file are whole lines, ready for an editor.
