@@ -37,21 +37,23 @@ inline IpAddress ip(std::string_view text) {
 class Neighbors final : public dataplane::RouteSource {
  public:
   std::map<IpAddress, Mac> macs;
+  Mac mac = *Mac::parse("02:00:00:00:00:01");  // of those that `macs` does not have
+  std::map<IpAddress, std::uint32_t> other_ifindex;
   std::set<IpAddress> unreachable;
   std::set<IpAddress> local;
   std::uint16_t mtu = 1500;
 
   [[nodiscard]] std::optional<dataplane::Route> to(const IpAddress& destination) const override {
     if (unreachable.contains(destination)) return std::nullopt;
-    const auto mac = macs.find(destination);
-    return dataplane::Route{
-        .ifindex = 1,
-        .interface = "lo",
-        .source_mac = *Mac::parse("02:00:00:00:00:02"),
-        .mac = mac == macs.end() ? *Mac::parse("02:00:00:00:00:01") : mac->second,
-        .mtu = mtu,
-        .source4 = ip("10.0.0.2"),
-        .source6 = ip("fd01::2")};
+    const auto own = macs.find(destination);
+    const auto other = other_ifindex.find(destination);
+    return dataplane::Route{.ifindex = other == other_ifindex.end() ? 1 : other->second,
+                            .interface = "lo",
+                            .source_mac = *Mac::parse("02:00:00:00:00:02"),
+                            .mac = own == macs.end() ? mac : own->second,
+                            .mtu = mtu,
+                            .source4 = ip("10.0.0.2"),
+                            .source6 = ip("fd01::2")};
   }
   [[nodiscard]] const std::set<IpAddress>& local_addresses() const override { return local; }
 };
@@ -95,6 +97,7 @@ class Kernel {
   void age_rows(std::chrono::seconds);
   void age_flows(std::chrono::seconds);
 
+  [[nodiscard]] const abi::hash_key& hash_key() const { return hash_key_; }
   dataplane::DataPlane& plane() { return *plane_; }
   reconcile::Reconciler& reconciler() { return *reconciler_; }
 

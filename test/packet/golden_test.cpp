@@ -1,0 +1,184 @@
+// The shipped program against packets made by scapy: every byte, the verdict, the reason, and the
+// counters.
+#include <fmt/format.h>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+
+#include <fstream>
+#include <iterator>
+
+#include "packet/describe.h"
+#include "unit/kernel_fixture.h"
+
+namespace {
+
+using namespace lbd;
+using Bytes = std::vector<std::uint8_t>;
+
+const std::string golden = LBD_SOURCE_DIR "/test/packet/golden/";
+
+std::string read_file(const std::string& path) {
+  std::ifstream file{path};
+  REQUIRE(file.good());
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+Bytes from_hex(std::string_view hex) {
+  Bytes bytes;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes.push_back(
+        static_cast<std::uint8_t>(std::stoi(std::string{hex.substr(i, 2)}, nullptr, 16)));
+  return bytes;
+}
+
+/// A string, or "" for null.
+std::string text(const boost::json::value& value) {
+  return value.is_null() ? "" : std::string{value.as_string()};
+}
+
+struct Outcome {
+  std::string verdict;
+  std::string reason;
+  std::string service;
+  std::string backend;
+  Bytes frame;
+};
+
+std::string_view verdict_name(std::uint32_t verdict) {
+  switch (verdict) {
+    case abi::VERDICT_TX:
+      return "tx";
+    case abi::VERDICT_REDIRECT:
+      return "redirect";
+    case abi::VERDICT_PASS:
+      return "pass";
+    case abi::VERDICT_DROP:
+      return "drop";
+    default:
+      return "none";
+  }
+}
+
+Outcome run(test::Kernel& kernel, const Bytes& frame) {
+  const auto ran = kernel.plane().run(frame);
+  if (!ran) FAIL(ran.error().message());
+  const auto& tables = kernel.plane().tables();
+  const abi::trace& trace = kernel.trace();
+  Outcome outcome{.verdict = std::string{verdict_name(trace.verdict)},
+                  .reason = std::string{reconcile::reason_label(trace.reason)},
+                  .frame = ran->frame};
+  if (trace.service == TRACE_NONE) return outcome;
+  outcome.service = tables.services[trace.service].name;
+  if (trace.slot != TRACE_NONE)
+    outcome.backend = dataplane::address_of(
+                          tables.backends[tables.services[trace.service].backend_base + trace.slot])
+                          .str();
+  return outcome;
+}
+
+/// The node of golden/node.yaml.
+void set_up(test::Kernel& kernel) {
+  kernel.neighbors.mac = *Mac::parse("02:00:00:00:00:0b");
+  kernel.neighbors.unreachable = {test::ip("10.0.9.9")};
+  kernel.neighbors.other_ifindex = {{test::ip("10.0.5.5"), 7}};
+  kernel.neighbors.local = {test::ip("10.0.0.2"), test::ip("fd01::2"), test::ip("203.0.113.40"),
+                            test::ip("2001:db8:1::40")};
+  const auto loaded = config::load(golden + "node.yaml");
+  for (const auto& error : loaded.errors) FAIL(config::to_string(error, "node.yaml"));
+  CHECK(kernel.apply(loaded.config).refused.empty());
+}
+
+std::uint64_t forwarded_bytes(test::Kernel& kernel, std::uint64_t& packets) {
+  std::uint64_t bytes = 0;
+  packets = 0;
+  for (const auto& service : kernel.snapshot().services)
+    for (const auto& port : service.ports) {
+      packets += port.count.packets;
+      bytes += port.count.bytes;
+    }
+  return bytes;
+}
+
+std::uint64_t reason_packets(test::Kernel& kernel, std::string_view reason) {
+  for (const auto& each : kernel.snapshot().reasons)
+    if (each.reason == reason) return each.count.packets;
+  return 0;
+}
+
+/// RFC 1071: a header with its checksum sums to all ones.
+bool header_checksum_holds(const Bytes& frame) {
+  std::uint32_t sum = 0;
+  for (std::size_t i = 14; i < 34; i += 2)
+    sum += static_cast<std::uint32_t>(frame[i] << 8 | frame[i + 1]);
+  return (sum & 0xffff) + (sum >> 16) == 0xffff;
+}
+
+void clear_free_bits(Bytes& frame, const boost::json::value& free) {
+  for (const auto& one : free.as_array()) {
+    const auto offset = static_cast<std::size_t>(one.at(0).as_int64());
+    if (offset < frame.size()) frame[offset] &= static_cast<std::uint8_t>(~one.at(1).as_int64());
+  }
+}
+
+void check_case(test::Kernel& kernel, const boost::json::value& wanted) {
+  const Bytes in = from_hex(text(wanted.at("in")));
+  std::uint64_t packets_before = 0;
+  std::uint64_t packets_after = 0;
+  const std::string reason = text(wanted.at("reason"));
+  const std::uint64_t bytes_before = forwarded_bytes(kernel, packets_before);
+  const std::uint64_t reason_before = reason_packets(kernel, reason);
+  Outcome got = run(kernel, in);
+  const std::uint64_t bytes = forwarded_bytes(kernel, packets_after) - bytes_before;
+
+  CHECK(got.verdict == text(wanted.at("verdict")));
+  CHECK(got.reason == reason);
+  CHECK(got.service == text(wanted.at("service")));
+  CHECK(got.backend == text(wanted.at("backend")));
+  if (reason.empty()) {
+    CHECK(packets_after - packets_before == 1);
+    const Bytes out = from_hex(text(wanted.at("out")));
+    CHECK(bytes == out.size() - 14 - (out[14] >> 4 == 4 ? 20 : 40));
+  } else {
+    CHECK(packets_after == packets_before);
+    CHECK(reason_packets(kernel, reason) - reason_before == 1);
+  }
+  if (wanted.at("out").is_null()) return;
+  Bytes out = from_hex(text(wanted.at("out")));
+  if (reason.empty() && out[14] >> 4 == 4) CHECK(header_checksum_holds(got.frame));
+  clear_free_bits(out, wanted.at("free"));
+  clear_free_bits(got.frame, wanted.at("free"));
+  const std::string difference = test::difference(out, got.frame);
+  INFO(difference);
+  CHECK(difference.empty());
+}
+
+/// The section's name is the case's: `lbd-packet-tests GROUP -c CASE` reruns it alone.
+void check_group(const std::string& group) {
+  static test::Kernel kernel;
+  static const bool once = (set_up(kernel), true);
+  REQUIRE(once);
+  const auto cases = boost::json::parse(read_file(golden + group + ".json"));
+  REQUIRE(cases.as_array().size() > 20);
+  for (const auto& wanted : cases.as_array()) {
+    const std::string name = text(wanted.at("name"));
+    DYNAMIC_SECTION(name) {
+      INFO(fmt::format("rerun: build/lbd-packet-tests {} -c '{}'", group, name));
+      check_case(kernel, wanted);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("forwarding") {
+  check_group("forwarding");
+}
+TEST_CASE("unmatched") {
+  check_group("unmatched");
+}
+TEST_CASE("hostile") {
+  check_group("hostile");
+}
+TEST_CASE("decapsulation") {
+  check_group("decapsulation");
+}
