@@ -3,10 +3,9 @@
  * itself; this one goes on the far ends of a balancer's links, and stands for a foreign program. */
 #include <linux/bpf.h>
 
-__attribute__((section("xdp"), used)) int xdp_pass(struct xdp_md *ctx)
-{
-	(void)ctx;
-	return XDP_PASS;
+__attribute__((section("xdp"), used)) int xdp_pass(struct xdp_md* ctx) {
+  (void)ctx;
+  return XDP_PASS;
 }
 
 char _license[] __attribute__((section("license"), used)) = "Dual BSD/GPL";

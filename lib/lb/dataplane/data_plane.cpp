@@ -54,8 +54,9 @@ Result<std::optional<Meta>> read_meta(const MapSet& set) {
 /// Whether this binary can take over maps of `theirs`. A migration would begin here.
 Result<> check_layout(const Meta& theirs, const Meta& ours) {
   if (theirs.abi == ours.abi && theirs.hash_key != ours.hash_key)
-    return Error{"hashKey: is not the one of the pinned state, whose flows would all move: "
-                 "keep it, or stop the traffic and run lbd --cleanup"};
+    return Error{
+        "hashKey: is not the one of the pinned state, whose flows would all move: "
+        "keep it, or stop the traffic and run lbd --cleanup"};
   if (theirs.abi == ours.abi && theirs.filter_offset == ours.filter_offset &&
       theirs.trace_offset == ours.trace_offset)
     return {};

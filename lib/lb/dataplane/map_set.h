@@ -58,7 +58,7 @@ struct Meta {
   std::uint32_t filter_offset = 0;  ///< in lbd_bss, as is the next: the compiler chooses them
   std::uint32_t trace_offset = 0;
   std::uint32_t hash_key = 0;  ///< a digest of it: rows and stored flows are of this key alone
-  std::uint64_t digest = 0;  ///< of the object's bytes and its settings
+  std::uint64_t digest = 0;    ///< of the object's bytes and its settings
   bool operator==(const Meta&) const = default;
 };
 

@@ -27,6 +27,9 @@ constexpr std::size_t requests_at_once = 32;
 constexpr int dump_attempts = 10;
 constexpr int messages_at_once = 1024;
 
+// NDA_PROTOCOL of neighbours that lbd had managed: by it a later process finds them.
+constexpr std::uint8_t made_by_lbd = 108;
+
 constexpr std::uint16_t states_with_mac =
     NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
 
@@ -149,6 +152,14 @@ std::optional<Neighbor> neighbor_of(const nlmsghdr& message) {
                      (header->ndm_flags & NTF_EXT_LEARNED) != 0;
   neighbor.managed = (attributes.number(NDA_FLAGS_EXT).value_or(0) & NTF_EXT_MANAGED) != 0;
   return neighbor;
+}
+
+std::optional<NextHop> kept_hop_of(const nlmsghdr& message) {
+  const auto neighbor = neighbor_of(message);
+  if (!neighbor || !neighbor->managed || neighbor->foreign) return {};
+  const auto protocol = Attributes{message, sizeof(ndmsg)}.bytes(NDA_PROTOCOL);
+  if (protocol.size() != 1 || protocol[0] != made_by_lbd) return {};
+  return neighbor->hop;
 }
 
 std::string_view why_unusable(unsigned route_type) {
@@ -463,6 +474,7 @@ std::vector<Result<Neighbor>> Requests::keep(std::span<const NextHop> hops) {
         // Kernels before 5.16 pass over NDA_FLAGS_EXT; NTF_USE makes even them resolve it.
         put_neighbor(message, RTM_NEWNEIGH, NLM_F_ACK | flags, hops[i])->ndm_flags = NTF_USE;
         mnl_attr_put_u32(message, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+        mnl_attr_put_u8(message, NDA_PROTOCOL, made_by_lbd);
       },
       [&](std::size_t n, const nlmsghdr& message) {
         const int error = error_of(message).value_or(0);
@@ -472,6 +484,10 @@ std::vector<Result<Neighbor>> Requests::keep(std::span<const NextHop> hops) {
       });
   if (!asked) kept.assign(hops.size(), asked.error());
   return kept;
+}
+
+Result<std::vector<NextHop>> Requests::kept() {
+  return dump<ndmsg, NextHop>(socket_.get(), sequence_, RTM_GETNEIGH, kept_hop_of);
 }
 
 void Requests::release(std::span<const NextHop> hops) {

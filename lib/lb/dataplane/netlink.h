@@ -94,6 +94,8 @@ class Requests {
   /// Has the neighbours resolved, and kept so by the kernel if it can (Linux 5.16). Foreign ones
   /// are left as they are. Answers what is known of each now; the rest comes as events.
   std::vector<Result<Neighbor>> keep(std::span<const NextHop>);
+  /// The neighbours that are managed because keep() once said so, in this process or another.
+  Result<std::vector<NextHop>> kept();
   /// Makes managed neighbours ordinary ones.
   void release(std::span<const NextHop>);
 

@@ -44,17 +44,20 @@ struct Destination {
   bool unroutable = false;
 };
 
-/// Several cases of one event in one line of log.
-struct Cases {
-  std::size_t count = 0;
-  std::string first;
-  std::string reason;
-
-  void add(std::string subject, std::string why) {
-    if (count++ != 0) return;
-    first = std::move(subject);
-    reason = std::move(why);
+/// What one event has happened to, by reason: a line of log each, however many.
+class Cases {
+ public:
+  void add(const IpAddress& subject, std::string reason) {
+    auto& [count, first] = by_reason_[std::move(reason)];
+    if (count++ == 0) first = subject;
   }
+  void warn(const Log& log, std::string_view event) const {
+    for (const auto& [reason, cases] : by_reason_)
+      log.warn(event, {{"count", cases.first}, {"first", cases.second.str()}, {"reason", reason}});
+  }
+
+ private:
+  std::map<std::string, std::pair<std::size_t, IpAddress>> by_reason_;
 };
 
 }  // namespace
@@ -104,6 +107,7 @@ class Router::Impl {
   void lead(const IpAddress& destination, Result<Path> path);
   void leave_hop(const IpAddress& destination);
   void drop_unused_hops();
+  void release_leftovers();
   void keep(const std::set<NextHop>& hops);
   void keep_unmanaged();
 
@@ -135,6 +139,7 @@ class Router::Impl {
   std::set<NextHop> to_keep_;              // new, or their entry has vanished
   std::set<NextHop> left_;                 // some destination has left them
   std::set<std::uint32_t> changed_links_;  // neighbours there are to be asked for again
+  bool leftovers_released_ = false;
   bool overrun_ = false;
   bool resolving_soon_ = false;
   steady_clock::time_point rested_;  // not before is another look at all routes
@@ -304,21 +309,20 @@ void Router::Impl::resolve(const std::vector<IpAddress>& destinations) {
   keep(to_keep_);
   to_keep_.clear();
   Cases lost;
-  Cases found;
+  std::size_t found = 0;
   for (const IpAddress& address : destinations) {
     Destination& destination = destinations_.at(address);
     const bool was = std::exchange(destination.unroutable, false);
     if (std::string why = obstacle(destination); !why.empty()) {
       destination.unroutable = true;
-      if (!was) lost.add(address.str(), std::move(why));
+      if (!was) lost.add(address, std::move(why));
     } else if (was) {
-      found.add(address.str(), {});
+      found++;
     }
     answer(address, destination);
   }
-  if (lost.count != 0)
-    log_.warn("no_route", {{"count", lost.count}, {"first", lost.first}, {"reason", lost.reason}});
-  if (found.count != 0) log_.info("route_found", {{"count", found.count}, {"first", found.first}});
+  lost.warn(log_, "no_route");
+  if (found != 0) log_.info("route_found", {{"count", found}});
 }
 
 /// Notes where `destination` is led now, and by which hop.
@@ -355,6 +359,19 @@ void Router::Impl::drop_unused_hops() {
   requests_.release(unused);
 }
 
+/// Lets go what an earlier process has kept, and this one does not want.
+void Router::Impl::release_leftovers() {
+  const auto kept = requests_.kept();
+  if (!kept) {
+    log_.warn("neighbors_not_released", {{"reason", kept.error().message()}});
+    return;
+  }
+  std::vector<NextHop> leftover;
+  for (const NextHop& hop : *kept)
+    if (hops_.count(hop) == 0) leftover.push_back(hop);
+  requests_.release(leftover);
+}
+
 /// Has those of `hops` resolved whose link can carry it. Others are asked for when it can.
 void Router::Impl::keep(const std::set<NextHop>& hops) {
   std::vector<NextHop> askable;
@@ -377,11 +394,9 @@ void Router::Impl::keep(const std::set<NextHop>& hops) {
     }
     hop.neighbor.failed = true;
     if (!std::exchange(hop.failure_told, true))
-      refused.add(askable[i].address.str(), kept[i].error().message());
+      refused.add(askable[i].address, kept[i].error().message());
   }
-  if (refused.count != 0)
-    log_.warn("neighbors_refused",
-              {{"count", refused.count}, {"first", refused.first}, {"reason", refused.reason}});
+  refused.warn(log_, "neighbors_refused");
 }
 
 /// The part of kernels that have no managed neighbours; where they have, there is nothing to do.
@@ -482,6 +497,7 @@ void Router::Impl::want(const std::set<IpAddress>& wanted) {
   resolve(added);
   answer_users_of_touched_hops();
   drop_unused_hops();
+  if (!std::exchange(leftovers_released_, true)) release_leftovers();
   dirty_ = dirty;  // what is newly wanted has not changed
   notify_later();
 }

@@ -16,14 +16,16 @@ class Router final : public RouteSource {
  public:
   /// Opens the sockets, subscribes to link, address, route and neighbour changes, and reads the
   /// node's addresses. `changed` is called from the io_context, never from within another call of
-  /// this class, once for a burst of changes after which to() or local_addresses() may answer otherwise.
+  /// this class, once for a burst of changes after which to() or local_addresses() may answer
+  /// otherwise.
   static Result<std::unique_ptr<Router>> open(boost::asio::io_context&, const Log&,
                                               std::function<void()> changed);
   ~Router() override;
 
   /// The destinations whose next hops are to be resolved and kept alive from now on; others are
-  /// let go. Neighbours are made managed (NTF_EXT_MANAGED, Linux 5.16) where the kernel can,
-  /// else probed again and again.
+  /// let go, on the first call also those that an earlier process left (it may die, and packets
+  /// go on). Neighbours are made managed (NTF_EXT_MANAGED, Linux 5.16) where the kernel can, else
+  /// probed again and again.
   void want(std::set<IpAddress> destinations);
 
   /// Waits for answers of neighbours that are still unknown, `at_most_ms` in all: so that a start

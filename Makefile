@@ -1,0 +1,32 @@
+# The same as the scripts, for those who have make.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+
+.PHONY: demo test test-all build release format tidy bench clean install
+
+demo:
+	scripts/demo
+test:
+	scripts/test
+# Also what takes too long for every change.
+test-all: test bench
+build:
+	scripts/build dev
+release:
+	scripts/build release
+format:
+	scripts/format
+tidy:
+	scripts/tidy
+bench: build
+	build/maglev_bench --check --json build/maglev_bench.json
+	build/xdp_bench
+
+clean:
+	rm -rf build build-release build-asan
+
+install: release
+	install -D -m 0755 build-release/lbd $(DESTDIR)$(PREFIX)/sbin/lbd
+	install -D -m 0755 build-release/lbctl $(DESTDIR)$(PREFIX)/sbin/lbctl
+	install -D -m 0644 config/minimal.yaml $(DESTDIR)$(SYSCONFDIR)/lbd/lbd.yaml.sample
+	install -D -m 0644 deploy/lbd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service

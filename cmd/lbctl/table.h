@@ -1,0 +1,37 @@
+// Aligned tables and numbers for people; scripts use -o json.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lbd::lbctl {
+
+enum class Align { left, right };
+
+struct Column {
+  std::string_view title;
+  Align align = Align::left;
+};
+
+/// Rows under a line of titles, columns two spaces apart.
+class Table {
+ public:
+  explicit Table(std::vector<Column> columns) : columns_{std::move(columns)} {}
+
+  /// One cell a column; an empty one is shown as "-".
+  void add(std::vector<std::string> row);
+  [[nodiscard]] bool empty() const { return rows_.empty(); }
+  /// The whole table, a line end behind each line, none of which ends in spaces.
+  [[nodiscard]] std::string str() const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+[[nodiscard]] std::string bytes_text(std::uint64_t bytes);       ///< "999 B", "1.5 MiB"
+[[nodiscard]] std::string count_text(std::uint64_t count);       ///< "1,234,567"
+[[nodiscard]] std::string duration_text(std::uint64_t seconds);  ///< "59s", "2h 3m", "4d 1h"
+
+}  // namespace lbd::lbctl

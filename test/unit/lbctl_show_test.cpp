@@ -1,0 +1,117 @@
+#include <boost/json/parse.hpp>
+#include <catch2/catch.hpp>
+
+#include "lbctl/show.h"
+
+using namespace lbd::lbctl;
+using boost::json::parse;
+
+TEST_CASE("services are shown as frontends, then endpoints with why they are not used") {
+  CHECK(show_services(parse(R"([
+    {"name":"web","port":"80","protocol":"TCP",
+     "frontends":[
+       {"kind":"vip","address":"203.0.113.10","port":80,"action":"forward",
+        "backends":["10.0.0.9:80"]},
+       {"kind":"vip","address":"2001:db8::1","port":80,"action":"forward",
+        "backends":["10.0.0.9:80"]}],
+     "endpoints":[
+       {"address":"10.0.0.9:80","state":"up","weight":100,"used":true,"why":null},
+       {"address":"[fd00::b]:80","state":"draining","weight":5,"used":false,"why":"drained"}]},
+    {"name":"dns","port":"0","protocol":"UDP",
+     "frontends":[{"kind":"vip","address":"203.0.113.11","port":0,"action":"drop","backends":[]}],
+     "endpoints":[],"refused":"no room in lbd_rings"}])")) ==
+        "SERVICE  PORT     FRONTEND          ACTION   BACKENDS\n"
+        "web      80/TCP   203.0.113.10:80   forward         1\n"
+        "web      80/TCP   [2001:db8::1]:80  forward         1\n"
+        "dns      any/UDP  203.0.113.11      drop            0\n"
+        "\n"
+        "SERVICE  PORT    ENDPOINT      STATE     WEIGHT  USED  WHY NOT\n"
+        "web      80/TCP  10.0.0.9:80   up           100  yes   -\n"
+        "web      80/TCP  [fd00::b]:80  draining       5  no    drained\n"
+        "\n"
+        "REFUSED  PORT     REASON\n"
+        "dns      any/UDP  no room in lbd_rings\n");
+  CHECK(show_services(parse("[]")) == "no services\n");
+}
+
+TEST_CASE("backends are shown with readable numbers and their next hop") {
+  CHECK(show_backends(parse(R"([
+    {"service":"web","address":"10.0.0.9","state":"up","weight":100,"packets":1234,"bytes":1536,
+     "nextHop":{"interface":"lan0","mac":"02:00:00:00:00:09"}},
+    {"service":"web","address":"fd00::b","state":"down","weight":0,"packets":0,"bytes":0,
+     "nextHop":null}])")) ==
+        "SERVICE  BACKEND   STATE  WEIGHT  PACKETS    BYTES  NEXT HOP\n"
+        "web      10.0.0.9  up        100    1,234  1.5 KiB  lan0 02:00:00:00:00:09\n"
+        "web      fd00::b   down        0        0      0 B  -\n");
+  CHECK(show_backends(parse("[]")) == "no backends\n");
+}
+
+TEST_CASE("stats are shown by service, port and backend, then by reason") {
+  CHECK(show_stats(parse(R"(
+    {"reasons":{"no-backend":{"packets":2,"bytes":120}},
+     "services":[{"name":"web","port":"80","protocol":"TCP","packets":6,"bytes":600,
+                  "backends":[{"address":"10.0.0.9","packets":5,"bytes":500}]}]})")) ==
+        "SERVICE  PORT    BACKEND   PACKETS  BYTES\n"
+        "web      80/TCP  all             6  600 B\n"
+        "web      80/TCP  10.0.0.9        5  500 B\n"
+        "\n"
+        "NOT FORWARDED  PACKETS  BYTES\n"
+        "no-backend           2  120 B\n");
+  CHECK(show_stats(parse(R"({"reasons":{},"services":[]})")) == "nothing counted\n");
+}
+
+TEST_CASE("status is shown with the memory of every map and of all") {
+  CHECK(show_status(parse(R"(
+    {"version":"0.1.0","pid":4711,"uptimeSeconds":7380,
+     "interfaces":[{"name":"lan0","mode":"native","programId":42}],
+     "maps":[{"name":"lbd_rings","entries":1,"maxEntries":64,"bytes":1048576},
+             {"name":"lbd_flows","entries":0,"maxEntries":1048576,"bytes":512}],
+     "rows":{"total":65537,"moving":3},"flows":5,
+     "config":{"file":"/etc/lbd.yaml","loadedAt":"2001-09-09T01:46:40Z"},
+     "refused":[{"service":"big","reason":"no room"}],
+     "lastReconcile":{"writes":12,"rowsMoved":3}})")) ==
+        "lbd 0.1.0, pid 4711, up 2h 3m\n"
+        "configuration  /etc/lbd.yaml, loaded 2001-09-09T01:46:40Z\n"
+        "rows           65,537, 3 of them moving\n"
+        "flows          5\n"
+        "last change    12 map writes, 3 rows moved\n"
+        "\n"
+        "INTERFACE  MODE    PROGRAM\n"
+        "lan0       native       42\n"
+        "\n"
+        "MAP        ENTRIES        MAX   MEMORY\n"
+        "lbd_rings        1         64  1.0 MiB\n"
+        "lbd_flows        0  1,048,576    512 B\n"
+        "all              -          -  1.0 MiB\n"
+        "\n"
+        "REFUSED  REASON\n"
+        "big      no room\n");
+}
+
+TEST_CASE("a reload is shown as what changed, or that nothing did") {
+  CHECK(show_reload(parse(R"(
+    {"changed":{"servicesAdded":["api"],"servicesRemoved":[],"servicesChanged":[],
+                "backendsAdded":["web/10.0.0.11","web/10.0.0.12"],"backendsRemoved":[],
+                "backendsChanged":[]},
+     "refused":[],"warnings":[],"rowsMoved":6554,"writes":9})")) ==
+        "services added    api\n"
+        "backends added    web/10.0.0.11, web/10.0.0.12\n"
+        "rows moved        6,554\n"
+        "map writes        9\n");
+  CHECK(
+      show_reload(parse(R"({"changed":{},"refused":[],"warnings":[],"rowsMoved":0,"writes":0})")) ==
+      "nothing changed\n");
+}
+
+TEST_CASE("the answer of a daemon of another version is shown as far as it goes") {
+  for (const char* odd : {"null", "{}", "[]", "[1]", R"({"maps":[{}],"rows":7,"reasons":[]})",
+                          R"([{"frontends":{},"endpoints":[{"used":1}]}])"}) {
+    INFO(odd);
+    const auto answer = parse(odd);
+    CHECK_FALSE(show_status(answer).empty());
+    CHECK_FALSE(show_services(answer).empty());
+    CHECK_FALSE(show_backends(answer).empty());
+    CHECK_FALSE(show_stats(answer).empty());
+    CHECK_FALSE(show_reload(answer).empty());
+  }
+}
