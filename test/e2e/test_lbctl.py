@@ -199,13 +199,13 @@ def test_replay_chooses_as_the_running_daemon_does(tier, vip, client):
 
 
 def test_replay_tells_what_is_not_forwarded(tier):
-    from scapy.all import Ether, ICMP, IP, UDP  # pylint: disable=import-outside-toplevel
+    from scapy.all import Ether, ICMP, IP, Raw, UDP  # pylint: disable=import-outside-toplevel
     ether = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:99")
     lines, out = replay(tier, [
         ether / IP(src=CLIENT4, dst="203.0.113.99") / UDP(sport=1, dport=7000),
         ether / IP(src=CLIENT4, dst=VIP4) / UDP(sport=1, dport=9),
         ether / IP(src=CLIENT4, dst=VIP4) / ICMP(),
-        b"\x02\x00\x00\x00\x00\x99"])
+        Raw(b"\x02\x00\x00\x00\x00\x99")])
     shape = {"n": int, "verdict": re.compile("tx|redirect|pass|drop"), "reason": Optional(str),
              "service": Optional(str), "backend": Optional(str), "out": Optional(int)}
     assert not mismatch(lines, [shape])

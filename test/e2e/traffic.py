@@ -174,7 +174,7 @@ class Streams(Background):
     async def talk(self, number, address, local):
         reader, writer = await asyncio.open_connection(address, self.port, local_addr=local)
         try:
-            while True:
+            while not self.stopping:  # wait_for may swallow a cancellation that comes with an answer
                 line = f"{number}.{self.said[number]}\n".encode()
                 writer.write(line)
                 answer = await asyncio.wait_for(reader.readline(), TICK_TIMEOUT)
