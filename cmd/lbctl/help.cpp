@@ -1,4 +1,5 @@
 #include "lbctl/arguments.h"
+#include "lbctl/replay_options.h"
 
 namespace lbd::lbctl {
 namespace {
@@ -60,19 +61,6 @@ Exit status 1: refused as a whole, or services that do not fit (the rest is in p
   --break-flows    go ahead even where known flows would break
 )";
 
-constexpr std::string_view replay =
-    R"(usage: lbctl replay --config FILE --interface NAME=MAC,MTU,IPV4/LEN,IPV6/LEN
-           [--local IP]... [--neighbor IP=MAC]... [--pass] [-o json|table] IN.pcap OUT.pcap
-
-Runs the packets of IN.pcap (Ethernet) through the data plane's programs, on maps of its
-own, and writes what leaves to OUT.pcap. Needs no daemon and leaves nothing in the kernel.
-  --config FILE     the configuration; its interfaces need not exist
-  --interface ...   where the packets come in; - for an address it does not have
-  --local IP        another address of this node (a VIP on lo)
-  --neighbor IP=MAC the next hop of an outer destination; without one: no-neighbor
-  --pass            OUT.pcap also gets what goes up the stack
-)";
-
 }  // namespace
 
 std::string_view help_text(std::optional<Command> about) {
@@ -88,7 +76,7 @@ std::string_view help_text(std::optional<Command> about) {
     case Command::reload:
       return reload;
     case Command::replay:
-      return replay;
+      return replay_usage;
     case Command::help:
     case Command::version:
       break;
