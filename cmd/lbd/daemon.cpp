@@ -75,18 +75,20 @@ Result<> Daemon::start() {
   if (!router) return std::move(router).error().in("netlink");
   router_ = std::move(*router);
   if (auto started = start_data_plane(); !started) return started;
-  if (auto attached = attach_interfaces(); !attached) return attached;
+  if (auto attached = attach_interfaces(config_.node); !attached) return attached;
+  detach_others(config_.node.interfaces);  // of a predecessor with another file
 
   auto admin = serve::AdminServer::open(
       io_, config_.admin_socket,
       [this](const boost::json::object& request) { return answer(request); }, log_);
   if (!admin) return std::move(admin).error();
   admin_.emplace(std::move(*admin));
-  auto watch = FileWatch::open(io_, file_, [this] { reload_and_log("file changed"); });
+  auto watch = FileWatch::open(io_, file_, [this] { file_changed(); });
   if (watch)
     watch_ = std::move(*watch);
   else
     log_.warn("file_not_watched", {{"file", file_}, {"reason", watch.error().message()}});
+  file_changed();  // since it was read, before it was watched
   wait_for_signals();
   wait_for_second();
   log_.info("started", {{"version", LBD_VERSION}, {"pid", getpid()}, {"config", file_}});
@@ -124,14 +126,14 @@ void Daemon::print_maps() const {
 }
 
 /// All configured interfaces that are there; one that isn't is a warning.
-Result<> Daemon::attach_interfaces() {
+Result<> Daemon::attach_interfaces(const config::Node& node) {
   unattached_.clear();
-  for (const std::string& interface : config_.node.interfaces) {
+  for (const std::string& interface : node.interfaces) {
     if (if_nametoindex(interface.c_str()) == 0) {
       not_attached(interface, "missing");
       continue;
     }
-    auto attached = dataplane::attach(*plane_, interface, mode_of(config_.node.xdp_mode), log_);
+    auto attached = dataplane::attach(*plane_, interface, mode_of(node.xdp_mode), log_);
     if (!attached) return std::move(attached).error().in("interface " + interface);
   }
   return {};
@@ -230,8 +232,18 @@ std::optional<Daemon::Refusal> Daemon::reload(bool break_flows, serve::Reloaded&
   for (const config::Finding& finding : loaded.warnings)
     reloaded.warnings.push_back(config::to_string(finding, file_));
 
+  const bool other_interfaces = config_.node.interfaces != loaded.config.node.interfaces ||
+                                config_.node.xdp_mode != loaded.config.node.xdp_mode;
+  if (other_interfaces) {
+    if (auto attached = attach_interfaces(loaded.config.node); !attached) {
+      detach_others(config_.node.interfaces);
+      return Refusal{serve::ExitCode::refused, {attached.error().message()}};
+    }
+    detach_others(loaded.config.node.interfaces);
+  }
+
   const desired::Desired before = std::exchange(desired_, desired::desire(loaded.config));
-  const config::Config config_before = std::exchange(config_, std::move(loaded.config));
+  config_ = std::move(loaded.config);
   want_routes();
   router_->settle(settle_ms);
   if (auto applied = apply(break_flows); !applied)
@@ -240,13 +252,6 @@ std::optional<Daemon::Refusal> Daemon::reload(bool break_flows, serve::Reloaded&
   reloaded.changed = to_serve(desired::changes(before, desired_));
   reloaded.refused = to_serve(refused_);
   reloaded.done = last_reconcile_;
-
-  if (config_before.node.interfaces != config_.node.interfaces ||
-      config_before.node.xdp_mode != config_.node.xdp_mode) {
-    if (auto attached = attach_interfaces(); !attached)
-      return Refusal{serve::ExitCode::refused, {attached.error().message()}};
-    detach_others(config_.node.interfaces);
-  }
   return std::nullopt;
 }
 
@@ -259,6 +264,13 @@ void Daemon::reload_and_log(std::string_view cause) {
   }
   for (const std::string& line : refusal->lines) fmt::print(stderr, "{}\n", line);
   log_.error("reload_refused", {{"cause", cause}, {"errors", refusal->lines.size()}});
+}
+
+/// Often what changed has been loaded already, by an operator's `lbctl reload`.
+void Daemon::file_changed() {
+  const auto loaded = config::load(file_);
+  if (loaded.errors.empty() && loaded.config == config_) return;
+  reload_and_log("file changed");
 }
 
 boost::json::object Daemon::answer_reload(bool break_flows) {

@@ -44,7 +44,7 @@ class Daemon {
   };
 
   Result<> start_data_plane();
-  Result<> attach_interfaces();
+  Result<> attach_interfaces(const config::Node& node);
   void tend_interfaces();
   void not_attached(const std::string& interface, std::string reason);
   void detach_others(const std::vector<std::string>& interfaces);
@@ -55,6 +55,7 @@ class Daemon {
 
   std::optional<Refusal> reload(bool break_flows, serve::Reloaded& reloaded);
   void reload_and_log(std::string_view cause);
+  void file_changed();
   [[nodiscard]] std::vector<std::string> refusals(const config::Config& next,
                                                   bool break_flows) const;
 

@@ -1,6 +1,7 @@
 #include "lbd/file_watch.h"
 
 #include <sys/inotify.h>
+#include <sys/stat.h>
 
 #include <boost/asio/buffer.hpp>
 #include <cerrno>
@@ -30,9 +31,28 @@ Result<> watch_directories(int inotify, const std::filesystem::path& file) {
 
 }  // namespace
 
-FileWatch::FileWatch(boost::asio::io_context& io, int inotify, std::function<void()> changed)
-    : events_{io, inotify}, quiet_{io}, changed_{std::move(changed)} {
+FileWatch::FileWatch(boost::asio::io_context& io, int inotify, std::filesystem::path file,
+                     std::function<void()> changed)
+    : events_{io, inotify},
+      quiet_{io},
+      file_{std::move(file)},
+      changed_{std::move(changed)},
+      seen_{version()} {
   wait();
+}
+
+FileWatch::Version FileWatch::version() const {
+  struct stat now {};
+  if (stat(file_.c_str(), &now) != 0) return {};
+  return {now.st_dev, now.st_ino, now.st_size, now.st_mtim.tv_sec, now.st_mtim.tv_nsec};
+}
+
+/// Its directory has other files, too, whose events say nothing.
+void FileWatch::look() {
+  const Version now = version();
+  if (now == seen_) return;
+  seen_ = now;
+  changed_();
 }
 
 Result<std::unique_ptr<FileWatch>> FileWatch::open(boost::asio::io_context& io,
@@ -40,7 +60,7 @@ Result<std::unique_ptr<FileWatch>> FileWatch::open(boost::asio::io_context& io,
                                                    std::function<void()> changed) {
   const int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   if (inotify < 0) return errno_error("inotify", errno);
-  std::unique_ptr<FileWatch> watch{new FileWatch{io, inotify, std::move(changed)}};
+  std::unique_ptr<FileWatch> watch{new FileWatch{io, inotify, file, std::move(changed)}};
   if (auto watched = watch_directories(inotify, file); !watched) return std::move(watched).error();
   return watch;
 }
@@ -51,7 +71,7 @@ void FileWatch::wait() {
                             if (failure) return;
                             quiet_.expires_after(quiet_time);
                             quiet_.async_wait([this](const boost::system::error_code& stopped) {
-                              if (!stopped) changed_();
+                              if (!stopped) look();
                             });
                             wait();
                           });
