@@ -76,7 +76,7 @@ TEST_CASE("grace waits for the programs that run") {
   const std::span<std::uint32_t> started = memory.as<std::uint32_t>(2);
   const Fd slow = load_slow_program(map);
   int seen_running = 0;
-  for (int round = 0; round < 10; round++) {
+  for (int round = 0; round < 500 && seen_running < 5; round++) {
     publish(started[0], 0);
     publish(started[1], 0);
     std::thread runner{[&] {
