@@ -151,11 +151,16 @@ struct flow {
 			__u16 flags; /* enum flow_flag */
 		};
 	};
-	__u32 seen;	    /* s of CLOCK_MONOTONIC, when its last packet came */
-	__u32 sequence;	    /* TCP: of the client's last packet */
-	__u32 pending_isn;  /* a SYN that may replace this flow, until it is confirmed */
-	__u16 pending_slot; /* SLOT_NONE: none */
-	__u16 pad;
+	__u32 seen;	/* s of CLOCK_MONOTONIC, when its last packet came */
+	__u32 sequence; /* TCP: of the client's last packet */
+	union {
+		__u64 pending; /* the three below, changed in one store */
+		struct {
+			__u32 pending_isn;  /* of a SYN that may replace this flow */
+			__u16 pending_slot; /* where it went; SLOT_NONE: there is none */
+			__u16 pending_generation;
+		};
+	};
 };
 enum flow_flag {
 	FLOW_START = 1, /* began on a moving row; else adopted in its middle */

@@ -73,6 +73,40 @@ static __always_inline struct flow flow_to(const struct packet *p, __u16 slot, _
 	};
 }
 
+/* Whether `sequence` goes on from a SYN with that initial sequence number. */
+static __always_inline bool confirms(__u32 sequence, __u32 isn)
+{
+	return sequence - isn - 1 < 65535;
+}
+
+/* A new connection with the tuple of a stored flow whose backend takes no new flows: its SYN goes
+ * to cur and is kept beside the entry, its next packet makes the entry cur's. A SYN alone changes
+ * nothing for the old flow: it may be spoofed. Returns SLOT_NONE where the entry stands. */
+static __always_inline __u16 reused_by(const struct packet *p, struct flow *stored, __u16 cur)
+{
+	struct flow seen = {.pending = READ_ONCE(stored->pending)};
+	__u32 sequence = sequence_of(p);
+	if (starts_flow(p)) {
+		const struct backend *owner = record_of(p, cur);
+		if (!owner)
+			return SLOT_NONE;
+		struct flow next = {.pending_isn = sequence,
+				    .pending_slot = cur,
+				    .pending_generation = owner->generation};
+		WRITE_ONCE(stored->pending, next.pending);
+		return cur;
+	}
+	if (seen.pending_slot == SLOT_NONE || !confirms(sequence, seen.pending_isn))
+		return SLOT_NONE;
+	struct flow mine = {.slot = seen.pending_slot,
+			    .generation = seen.pending_generation,
+			    .service = p->service,
+			    .flags = FLOW_START};
+	WRITE_ONCE(stored->owner, mine.owner);
+	WRITE_ONCE(stored->seen, now_seconds());
+	return seen.pending_slot;
+}
+
 /* The backend of a stored flow if it serves known flows and is still who was meant; else the entry
  * becomes cur's, in place, which needs no room. Nothing is stored where home is cur already. */
 static __always_inline __u16 stored_owner(const struct packet *p, struct flow *stored, __u16 home,
@@ -82,6 +116,11 @@ static __always_inline __u16 stored_owner(const struct packet *p, struct flow *s
 	const struct backend *backend = record_of(p, seen.slot);
 	if (seen.service == p->service && has(backend, BACKEND_SERVES_KNOWN) &&
 	    backend->generation == seen.generation) {
+		if (p->protocol == IPPROTO_TCP && !has(backend, BACKEND_TAKES_NEW)) {
+			__u16 reused = reused_by(p, stored, cur);
+			if (reused != SLOT_NONE)
+				return reused;
+		}
 		__u32 now = now_seconds();
 		if (stored->seen != now && !starts_flow(p))
 			WRITE_ONCE(stored->seen, now);

@@ -26,7 +26,7 @@ std::string counted(const value& from, std::string_view key,
   return count ? write(*count) : std::string{nothing};
 }
 
-std::string or_nothing(std::string text) {
+std::string or_nothing(const std::string& text) {
   return text.empty() ? std::string{nothing} : text;
 }
 
@@ -38,7 +38,7 @@ std::string port_text(const value& service) {
 
 /// "203.0.113.10:80", "[2001:db8::1]:80", and only the address where the port is any.
 std::string frontend_text(const value& frontend) {
-  const std::string address = text(frontend, "address");
+  std::string address = text(frontend, "address");
   const std::string port = text(frontend, "port");
   if (port == "0") return address;
   const bool v6 = address.find(':') != std::string::npos;

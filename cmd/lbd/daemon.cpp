@@ -58,6 +58,7 @@ serve::Changes to_serve(desired::Changes changes) {
 
 std::vector<serve::Refused> to_serve(const std::vector<reconcile::Refused>& refused) {
   std::vector<serve::Refused> all;
+  all.reserve(refused.size());
   for (const auto& [service, reason] : refused) all.push_back({service, reason});
   return all;
 }
@@ -199,7 +200,7 @@ void Daemon::want_routes() {
   for (const desired::Service& service : desired_.services)
     for (const desired::Backend& backend : service.backends) destinations.insert(backend.address);
   for (const IpAddress& address : reconciler_->backends_held()) destinations.insert(address);
-  router_->want(std::move(destinations));
+  router_->want(destinations);
 }
 
 void Daemon::follow_routes() {

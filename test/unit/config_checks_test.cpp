@@ -94,14 +94,14 @@ TEST_CASE("services do not take each other's frontends, nor become backends") {
       {"a name twice",
        {"name: a, addresses: [192.0.2.1], ports: [{port: 80}], backends: []",
         "name: a, addresses: [192.0.2.2], ports: [{port: 80}], backends: []"},
-       {"6:10: services[1].name"},
+       {"6:4: services[1].name"},
        "'a' is taken"},
       {"an address, a port and a backend twice in one service",
        {"name: a, addresses: [192.0.2.1, 192.0.2.1], ports: [{port: 80}, {port: 80, protocol: "
         "TCP}],"
         " backends: [{address: 10.0.0.1}, {address: 10.0.0.1, weight: 1}]"},
        {"5:36: services[0].addresses[1]", "5:68: services[0].ports[1]",
-        "5:138: services[0].backends[1].address"},
+        "5:129: services[0].backends[1].address"},
        "repeats services[0].addresses[0]"},
       {"one backend of two services is good",
        {"name: a, addresses: [192.0.2.1], ports: [{port: 80}], backends: [{address: 10.0.0.1}]",
@@ -122,7 +122,7 @@ TEST_CASE("services do not take each other's frontends, nor become backends") {
       {"a disagreement by default is at the name",
        {"name: a, addresses: [192.0.2.1], ports: [{port: 80}], backends: [], unknownPorts: pass",
         "name: b, addresses: [192.0.2.1], ports: [{port: 81}], backends: []"},
-       {"6:10: services[1].name"},
+       {"6:4: services[1].name"},
        "the unknownPorts of service 'a'"},
       {"a bad unknownPorts is one error, not a disagreement too",
        {"name: a, addresses: [192.0.2.1], ports: [{port: 80}], backends: [], unknownPorts: keep",
@@ -162,7 +162,7 @@ TEST_CASE("frontends are counted before they are compared") {
   for (int i = 0; i < 1000; i++) ports += fmt::format("{}{{port: {}}}", i == 0 ? "" : ", ", i);
   const Loaded loaded =
       parse(with_services({"name: a, " + addresses + "], " + ports + "], backends: []"}));
-  CHECK(places_of(loaded.errors) == std::vector<std::string>{"5:10: services[0].name"});
+  CHECK(places_of(loaded.errors) == std::vector<std::string>{"5:4: services[0].name"});
 }
 
 TEST_CASE("what is allowed and probably not meant is a warning") {
@@ -182,7 +182,7 @@ TEST_CASE("what is allowed and probably not meant is a warning") {
        {"5:24: services[0].tableSize"}},
       {"fewer by default are not, at the name",
        with_services({"name: a, addresses: [192.0.2.1], ports: [{port: 1}], " + backends(656)}),
-       {"5:10: services[0].name"}},
+       {"5:4: services[0].name"}},
       {"as many backends as rows are no error",
        with_services({"name: a, tableSize: 251, addresses: [192.0.2.1], ports: [{port: 1}], " +
                       backends(251)}),

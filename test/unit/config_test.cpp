@@ -200,9 +200,9 @@ TEST_CASE("all errors of a file are reported at once, in the order of their plac
            {"11:38: services[0].ports[2].port", "required"},
            {"12:14: services[0].tableSize", "a prime number of 251..655373, got '65536'"},
            {"14:34: services[0].backends[0].weight", "an integer of 0..65535, got '-1'"},
-           {"15:15: services[0].backends[1].address", "repeats services[0].backends[0].address"},
+           {"15:6: services[0].backends[1].address", "repeats services[0].backends[0].address"},
            {"15:37: services[0].backends[1].weight", "each key once"},
-           {"16:9: services[1].name", "'web' is taken"},
+           {"16:3: services[1].name", "'web' is taken"},
            {"17:15: services[1].addresses[0]", "203.0.113.10:80 TCP belongs to service 'web'"},
            {"19:13: services[1].backends", "a list of backends, got nothing"}}}});
 }

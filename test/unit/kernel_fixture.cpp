@@ -19,7 +19,8 @@ void append(std::vector<std::uint8_t>& bytes, std::span<const std::uint8_t> more
 
 }  // namespace
 
-std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind) {
+std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
+                                   std::uint32_t sequence) {
   std::vector<std::uint8_t> frame(12, 2);
   const std::uint8_t protocol = kind == Kind::udp ? 17 : 6;
   const unsigned transport = kind == Kind::udp ? 8 : 20;
@@ -41,7 +42,9 @@ std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, K
     put16(frame, 0);
     return frame;
   }
-  append(frame, std::array<std::uint8_t, 8>{0, 0, 0, 1, 0, 0, 0, 0});
+  put16(frame, sequence >> 16);
+  put16(frame, sequence);
+  append(frame, std::array<std::uint8_t, 4>{});
   append(frame,
          std::array<std::uint8_t, 8>{
              0x50, static_cast<std::uint8_t>(kind == Kind::syn ? 0x02 : 0x10), 1, 0, 0, 0, 0, 0});

@@ -67,7 +67,8 @@ struct Client {
 enum class Kind { syn, ack, udp };
 
 /// A frame of that flow to `vip`:80, of Ethernet, IP and the transport header alone.
-std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind);
+std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
+                                   std::uint32_t sequence = 1);
 
 class Kernel {
  public:

@@ -129,6 +129,36 @@ TEST_CASE("new flows go where the ring says from the change on") {
   CHECK(broken(kernel, later, owners) == 0);
 }
 
+TEST_CASE("a tuple used again after a drain is a new flow, once it is confirmed") {
+  Kernel kernel;
+  kernel.apply(three().config());
+  const auto flows = some_flows(300);
+  const auto owners = begin(kernel, flows);
+  kernel.apply(Web{}
+                   .backend("10.0.0.11")
+                   .backend("10.0.0.12", 100, AdminState::drain)
+                   .backend("fd01::13")
+                   .config());
+  CHECK(broken(kernel, flows, owners) == 0);  // they are stored now
+  for (std::size_t i = 0; i < flows.size(); i++) {
+    if (owners[i] != ip("10.0.0.12")) continue;
+    const Flow& flow = flows[i];
+    constexpr std::uint32_t isn = 5'000'000;
+    const auto next = kernel.backend_of(test::frame_to(flow.vip, flow.client, Kind::syn, isn));
+    REQUIRE(next);
+    CHECK(*next != ip("10.0.0.12"));
+    SECTION("the old flow goes on: the SYN may be spoofed") {
+      CHECK(kernel.backend_of(test::frame_to(flow.vip, flow.client, Kind::ack, isn - 70000)) ==
+            owners[i]);
+    }
+    SECTION("its handshake's end makes it the new one's") {
+      CHECK(kernel.backend_of(test::frame_to(flow.vip, flow.client, Kind::ack, isn + 1)) == next);
+      CHECK(kernel.backend_of(test::frame_to(flow.vip, flow.client, Kind::ack, isn + 900000)) ==
+            next);
+    }
+  }
+}
+
 TEST_CASE("a disabled backend gets nothing, and its flows have another at once") {
   Kernel kernel;
   kernel.apply(three().config());

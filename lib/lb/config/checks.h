@@ -19,9 +19,9 @@ inline constexpr std::size_t backends_max = 32766;
 /// A service, and where the file says what of it.
 struct PlacedService {
   Service service;
-  At at;                      ///< its name, or the whole where it has none
+  At at;                      ///< the key of its name, or the whole where it has none
   std::vector<At> addresses;  ///< of service.addresses, one each
-  std::vector<At> backends;   ///< of service.backends, one each
+  std::vector<At> backends;   ///< the addresses of service.backends, one each
   /// At the value, or at the name where it is left out; no value: what the file says is none.
   Placed<std::optional<UnknownPorts>> unknown_ports;
   Placed<std::optional<std::uint32_t>> table_size;

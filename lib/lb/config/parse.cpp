@@ -141,8 +141,10 @@ std::vector<ServicePort> read_ports(const Value& value, Findings& findings) {
   return values_of(std::move(ports));
 }
 
-/// Without an address there is no backend, and nothing more to check of it.
-std::optional<Placed<Backend>> read_backend(const Value& value, Findings& findings) {
+/// Without an address there is no backend, and nothing more to check of it. It is placed at its
+/// address's key; `addresses` gets where the address itself stands.
+std::optional<Placed<Backend>> read_backend(const Value& value, Findings& findings,
+                                            std::vector<At>& addresses) {
   Mapping keys{value, findings};
   Backend backend;
   std::optional<IpAddress> good_address;
@@ -152,7 +154,8 @@ std::optional<Placed<Backend>> read_backend(const Value& value, Findings& findin
   keys.refuse_other_keys();
   if (!good_address) return std::nullopt;
   backend.address = *good_address;
-  return Placed<Backend>{backend, address->at()};
+  addresses.push_back(address->at());
+  return Placed<Backend>{backend, address->at_key()};
 }
 
 void read_backends(const Value& value, Findings& findings, PlacedService& placed) {
@@ -162,11 +165,11 @@ void read_backends(const Value& value, Findings& findings, PlacedService& placed
     findings.error(value.at(),
                    fmt::format("expected at most {} backends, got {}", backends_max, given.size()));
   for (const Value& item : given)
-    if (auto backend = read_backend(item, findings)) backends.push_back(*std::move(backend));
+    if (auto backend = read_backend(item, findings, placed.backends))
+      backends.push_back(*std::move(backend));
   refuse_repeats(
       backends, [](const Backend& backend) { return backend.address; }, "backend address",
       findings);
-  for (const auto& backend : backends) placed.backends.push_back(backend.at);
   placed.service.backends = values_of(std::move(backends));
 }
 
@@ -196,7 +199,7 @@ PlacedService read_service(const Value& value, Findings& findings) {
 
   Mapping keys{value, findings};
   const auto name = keys.required("name", service_name, service.name);
-  placed.at = name ? name->at() : value.at();
+  placed.at = name ? name->at_key() : value.at();
   if (const auto list = keys.required("addresses")) read_addresses(*list, findings, placed);
   if (const auto list = keys.required("ports")) service.ports = read_ports(*list, findings);
   placed.unknown_ports =

@@ -57,7 +57,7 @@ std::optional<Value> Mapping::optional(std::string_view key) {
   known_.push_back(key);
   const auto found = entries_.find(key);
   if (found == entries_.end()) return std::nullopt;
-  return Value{found->second->value, path(key)};
+  return Value{found->second->value, path(key), found->second->key.place};
 }
 
 std::optional<Value> Mapping::required(std::string_view key) {

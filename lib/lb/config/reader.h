@@ -23,9 +23,12 @@ struct At {
 
 struct Value {
   yaml::TreeNode node;
-  std::string key;  ///< full path
+  std::string key;                       ///< full path
+  std::optional<yaml::Place> key_place;  ///< of a mapping's key; a list's item has none
 
   [[nodiscard]] At at() const { return {node.place, key}; }
+  /// Where what repeats or overlaps is reported.
+  [[nodiscard]] At at_key() const { return {key_place.value_or(node.place), key}; }
 };
 
 /// What was read, and where.

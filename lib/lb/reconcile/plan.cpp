@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
+#include <optional>
 #include <set>
 
 namespace lbd::reconcile {
@@ -27,6 +27,13 @@ Result<> plan_rings(Plan& plan, Space& space) {
   return {};
 }
 
+std::optional<std::uint16_t> slot_held(const Plan& plan, const IpAddress& address) {
+  if (plan.held == nullptr) return std::nullopt;
+  const auto found = plan.held->slots.find(address);
+  if (found == plan.held->slots.end()) return std::nullopt;
+  return found->second;
+}
+
 /// Slots of backends that are held already, a removed one's own if it comes back; the lowest free
 /// ones for others. A larger stretch where they don't fit.
 Result<> plan_backends(Plan& plan, Space& space) {
@@ -34,17 +41,14 @@ Result<> plan_backends(Plan& plan, Space& space) {
   if (plan.held != nullptr)
     for (const auto& [address, slot] : plan.held->slots) taken.insert(slot);
   std::uint16_t next = 0;
+  const auto lowest_free = [&] {
+    while (taken.contains(next)) next++;
+    return next++;
+  };
   std::uint32_t end = 0;
   for (const desired::Backend& backend : plan.wanted->backends) {
-    std::uint16_t slot = next;
-    const auto known = plan.held == nullptr ? decltype(plan.held->slots.end()){}
-                                            : plan.held->slots.find(backend.address);
-    if (plan.held != nullptr && known != plan.held->slots.end()) {
-      slot = known->second;
-    } else {
-      while (taken.contains(next)) next++;
-      slot = next++;
-    }
+    const auto known = slot_held(plan, backend.address);
+    const std::uint16_t slot = known ? *known : lowest_free();
     plan.slots.push_back(slot);
     end = std::max<std::uint32_t>(end, slot + 1U);
   }
