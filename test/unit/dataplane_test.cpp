@@ -55,8 +55,10 @@ TEST_CASE("the program loads here, within its ceilings") {
   const ProgramInfo program = expect(plane->program_info());
   WARN("lbd_xdp: " << program.verified_instructions << " instructions verified, "
                    << program.xlated_bytes << " bytes, jited " << program.jited_bytes);
-  CHECK(program.verified_instructions < 100'000);
-  CHECK(program.jited_bytes < 32'768);
+  // A tenth above what it takes now: what makes it larger should be meant.
+  CHECK(program.verified_instructions < 12'200);
+  CHECK(program.xlated_bytes < 26'900);
+  CHECK(program.jited_bytes < 15'700);
 }
 
 TEST_CASE("the self-test passes with the shipped program") {
