@@ -5,7 +5,7 @@
 namespace lbd::dataplane {
 
 bool Interfaces::replace(std::vector<netlink::Link> links,
-                         std::vector<netlink::Address> addresses) {
+                         const std::vector<netlink::Address>& addresses) {
   Interfaces fresh;
   for (netlink::Link& link : links) fresh.links_.emplace(link.ifindex, std::move(link));
   for (const netlink::Address& address : addresses) {

@@ -13,7 +13,7 @@ namespace lbd::dataplane {
 class Interfaces {
  public:
   /// Forgets all that was known. True where that makes a difference; so do the following.
-  bool replace(std::vector<netlink::Link> links, std::vector<netlink::Address> addresses);
+  bool replace(std::vector<netlink::Link> links, const std::vector<netlink::Address>& addresses);
   bool apply(const netlink::LinkEvent&);
   bool apply(const netlink::AddressEvent&);
 

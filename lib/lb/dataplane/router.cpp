@@ -278,7 +278,7 @@ Result<bool> Router::Impl::read_interfaces() {
   if (!links) return std::move(links).error().in("list interfaces");
   auto addresses = requests_.addresses();
   if (!addresses) return std::move(addresses).error().in("list addresses");
-  return interfaces_.replace(std::move(*links), std::move(*addresses));
+  return interfaces_.replace(std::move(*links), *addresses);
 }
 
 // ---- Resolving ----
@@ -549,7 +549,7 @@ Result<std::unique_ptr<Router>> Router::open(boost::asio::io_context& io, const 
   return std::unique_ptr<Router>{new Router{std::move(impl)}};
 }
 
-void Router::want(std::set<IpAddress> destinations) {
+void Router::want(const std::set<IpAddress>& destinations) {
   impl_->want(destinations);
 }
 

@@ -25,7 +25,7 @@ class Router final : public RouteSource {
   /// let go, on the first call also those that an earlier process left (it may die, and packets
   /// go on). Neighbours are made managed (NTF_EXT_MANAGED, Linux 5.16) where the kernel can, else
   /// probed again and again.
-  void want(std::set<IpAddress> destinations);
+  void want(const std::set<IpAddress>& destinations);
 
   /// Waits for answers of neighbours that are still unknown, `at_most_ms` in all: so that a start
   /// does not begin with drops. Returns early when all are known or have failed.
