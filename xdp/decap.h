@@ -7,8 +7,7 @@
 #include "frontend.h"
 #include "packet.h"
 
-#define ECN_MASK 3
-#define ECN_CE	 3
+enum ecn { ECN_NOT_ECT, ECN_ECT1, ECN_ECT0, ECN_CE, ECN_MASK = 3, ECN_LOST = 4 };
 
 static __always_inline bool is_local(const __u32 *address, const bool v6)
 {
@@ -17,14 +16,22 @@ static __always_inline bool is_local(const __u32 *address, const bool v6)
 	return bpf_map_lookup_elem(&lbd_locals, &key);
 }
 
-/* Congestion that the tunnel met becomes the inner packet's; an inner one that can't say so is
- * lost, as it would have been without the tunnel. */
-static __always_inline bool carry_congestion4(struct iphdr *inner)
+/* RFC 6040, figure 4: the ECN field that leaves. Congestion that the tunnel met becomes the inner
+ * packet's; an inner one that can't say so is lost, as it would have been without the tunnel. */
+static __always_inline __u8 ecn_leaving(__u8 inner, __u8 outer)
 {
-	if (!(inner->tos & ECN_MASK))
-		return false;
+	if (outer == ECN_CE)
+		return inner == ECN_NOT_ECT ? ECN_LOST : ECN_CE;
+	return outer == ECN_ECT1 && inner == ECN_ECT0 ? ECN_ECT1 : inner;
+}
+
+static __always_inline bool carry_ecn4(struct iphdr *inner, __u8 outer)
+{
+	__u8 ecn = inner->tos & ECN_MASK, leaving = ecn_leaving(ecn, outer);
+	if (leaving == ecn || leaving == ECN_LOST)
+		return leaving == ecn;
 	__u16 before = *(__u16 *)inner;
-	inner->tos |= ECN_CE;
+	inner->tos ^= ecn ^ leaving;
 	/* RFC 1624, equation 3. */
 	__u32 sum = (__u16)~inner->check + (__u32)(__u16)~before + *(__u16 *)inner;
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -32,18 +39,19 @@ static __always_inline bool carry_congestion4(struct iphdr *inner)
 	return true;
 }
 
-static __always_inline bool carry_congestion6(struct ipv6hdr *inner)
+static __always_inline bool carry_ecn6(struct ipv6hdr *inner, __u8 outer)
 {
-	if (!(inner->flow_lbl[0] & ECN_MASK << 4))
+	__u8 ecn = inner->flow_lbl[0] >> 4 & ECN_MASK, leaving = ecn_leaving(ecn, outer);
+	if (leaving == ECN_LOST)
 		return false;
-	inner->flow_lbl[0] |= ECN_CE << 4;
+	inner->flow_lbl[0] ^= (ecn ^ leaving) << 4;
 	return true;
 }
 
 /* Checks the inner packet; NEXT where it may go up. */
 static __always_inline enum verdict check_inner(struct packet *p, const bool inner6, __u32 outer)
 {
-	bool congested = (p->traffic_class & ECN_MASK) == ECN_CE;
+	const __u8 outer_ecn = p->traffic_class & ECN_MASK;
 	const __u32 inner_length = p->length - outer;
 	if (inner6) {
 		struct ipv6hdr *ip = take(p, sizeof(*ip));
@@ -53,7 +61,7 @@ static __always_inline enum verdict check_inner(struct packet *p, const bool inn
 			return drop(p, REASON_MALFORMED);
 		if (!is_local((const __u32 *)&ip->daddr, true))
 			return drop(p, REASON_DECAP_NOT_LOCAL);
-		if (congested && !carry_congestion6(ip))
+		if (!carry_ecn6(ip, outer_ecn))
 			return drop(p, REASON_ECN);
 		return VERDICT_NEXT;
 	}
@@ -64,7 +72,7 @@ static __always_inline enum verdict check_inner(struct packet *p, const bool inn
 		return drop(p, REASON_MALFORMED);
 	if (!is_local(&ip->daddr, false))
 		return drop(p, REASON_DECAP_NOT_LOCAL);
-	if (congested && !carry_congestion4(ip))
+	if (!carry_ecn4(ip, outer_ecn))
 		return drop(p, REASON_ECN);
 	return VERDICT_NEXT;
 }

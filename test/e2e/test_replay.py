@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from lab import BUILD, until
+from lab import BUILD, ROOT, until
+
+GOLDEN = ROOT / "test/packet/golden"
 
 CONFIG = """\
 apiVersion: lbd.io/v1alpha1
@@ -53,22 +55,27 @@ def records(data):
     return found
 
 
+def run_replay(directory, config, data, *options):
+    """Runs replay on a capture's bytes: (exit code, lines, bytes of OUT, stderr)."""
+    source, out = directory / "in.pcap", directory / "out.pcap"
+    source.write_bytes(data)
+    done = subprocess.run([BUILD / "lbctl", "replay", "--config", config, *options, source, out],
+                          capture_output=True, text=True, timeout=60, check=False)
+    lines = done.stdout.splitlines()
+    if "json" in options:
+        lines = [json.loads(line) for line in lines]
+    return done.returncode, lines, out.read_bytes() if out.exists() else b"", done.stderr
+
+
 @pytest.fixture
 def replay(tmp_path):
-    """Runs replay on a capture's bytes: (exit code, lines, bytes of OUT, stderr)."""
+    """Runs replay with CONFIG on a capture's bytes."""
     (tmp_path / "lbd.yaml").write_text(CONFIG)
 
     def run(data, *options):
-        (tmp_path / "in.pcap").write_bytes(data)
-        out = tmp_path / "out.pcap"
-        done = subprocess.run(
-            [BUILD / "lbctl", "replay", "--config", tmp_path / "lbd.yaml", "--interface",
-             "lan0=02:00:00:00:00:02,1500,10.0.0.2/24,-", "--neighbor",
-             "10.0.0.11=02:00:00:00:00:0b", *options, tmp_path / "in.pcap", out],
-            capture_output=True, text=True, timeout=60, check=False)
-        lines = [json.loads(line) for line in done.stdout.splitlines()] if "json" in options else \
-            done.stdout.splitlines()
-        return done.returncode, lines, out.read_bytes() if out.exists() else b"", done.stderr
+        return run_replay(tmp_path, tmp_path / "lbd.yaml", data, "--interface",
+                          "lan0=02:00:00:00:00:02,1500,10.0.0.2/24,-", "--neighbor",
+                          "10.0.0.11=02:00:00:00:00:0b", *options)
     return run
 
 
@@ -162,3 +169,84 @@ def test_nothing_is_left_in_the_kernel(replay):
     before = ids()
     replay(capture([VIP] * 10), "-o", "json")
     until(lambda: not ids() - before, "programs and maps are gone")  # freed a moment later
+
+
+def without(frame, free):
+    """The frame without the bits that the program may choose."""
+    kept = bytearray(frame)
+    for offset, mask in free:
+        kept[offset] &= ~mask
+    return bytes(kept)
+
+
+@pytest.mark.parametrize("group", sorted(file.stem for file in GOLDEN.glob("*.json")))
+def test_golden_packets_fare_as_they_do_in_the_data_plane(tmp_path, group):
+    golden = json.loads((GOLDEN / f"{group}.json").read_text())
+    cases = golden["cases"]
+    neighbours = {case["backend"] for case in cases if case["reason"] != "no-neighbor"} - {None}
+    local = ["203.0.113.40", "2001:db8:1::40", "127.0.0.1", "::1"]
+    code, lines, out, stderr = run_replay(
+        tmp_path, GOLDEN / golden["config"], capture([bytes.fromhex(case["in"]) for case in cases]),
+        "--interface", "lan0=02:00:00:00:00:02,1500,10.0.0.2/24,fd01::2/64",
+        *(word for address in local for word in ("--local", address)),
+        *(word for ip in neighbours for word in ("--neighbor", f"{ip}=02:00:00:00:00:0b")),
+        "--pass", "-o", "json")
+    assert code == 0, stderr
+    assert len(lines) == len(cases)
+    frames, written = records(out), 0
+    for n, (case, line) in enumerate(zip(cases, lines)):
+        verdict = "tx" if case["verdict"] == "redirect" else case["verdict"]
+        wanted = {"n": n, "verdict": verdict, "out": None if case["out"] is None else written} | {
+            key: case[key] for key in ("reason", "service", "backend")}
+        assert line == wanted, case["name"]
+        if case["out"] is None:
+            continue
+        seconds, fraction, frame = frames[written]
+        assert (seconds, fraction) == (1000 + n, n), case["name"]
+        assert without(frame, case["free"]) == without(bytes.fromhex(case["out"]), case["free"]), \
+            case["name"]
+        written += 1
+    assert written == len(frames)
+
+
+@pytest.mark.parametrize("absent, reason", [
+    ("-,fd01::2/64", {"10.0.0.11": "no-neighbor", "fd01::16": None}),
+    ("10.0.0.2/24,-", {"10.0.0.11": None, "fd01::16": "no-neighbor"}),
+    ("-,-", {"10.0.0.11": "no-neighbor", "fd01::16": "no-neighbor"})])
+def test_without_an_address_of_the_family_there_is_no_outer_source(tmp_path, absent, reason):
+    code, lines, _, _ = run_replay(
+        tmp_path, GOLDEN / "plain.yaml", capture([packet("203.0.113.10"), packet("203.0.113.16")]),
+        "--interface", f"lan0=02:00:00:00:00:02,1500,{absent}", "--neighbor",
+        "10.0.0.11=02:00:00:00:00:0b", "--neighbor", "fd01::16=02:00:00:00:00:0b", "-o", "json")
+    assert code == 0
+    assert {line["backend"]: line["reason"] for line in lines} == reason
+
+
+def test_the_interfaces_mtu_decides_what_is_too_big(replay):
+    def sized(size):
+        frame = bytearray(VIP + b"x" * (size - 40))
+        frame[16:18] = struct.pack(">H", size)
+        return bytes(frame)
+    _, lines, _, _ = replay(capture([sized(80), sized(81)]), "-o", "json", "--interface",
+                            "lan0=02:00:00:00:00:02,100,10.0.0.2/24,-")
+    assert [line["reason"] for line in lines] == [None, "too-big"]
+
+
+def test_an_address_of_the_node_may_have_what_no_port_matches(replay):
+    ssh = capture([packet("203.0.113.10", 22), VIP])
+    for options, wanted in (([], ["drop", "tx"]), (["--local", "203.0.113.10"], ["pass", "tx"])):
+        _, lines, _, _ = replay(ssh, "-o", "json", *options)
+        assert [line["verdict"] for line in lines] == wanted
+
+
+def test_a_capture_cut_by_a_snapshot_length_is_run_as_it_was_kept(replay):
+    cut = capture([]) + struct.pack("<IIII", 1, 1, 50, len(VIP)) + VIP[:50]
+    _, lines, out, _ = replay(cut, "-o", "json")
+    assert [(line["verdict"], line["reason"]) for line in lines] == [("drop", "truncated")]
+    assert records(out) == []
+
+
+def test_one_run_leaves_nothing_to_the_next(replay):
+    """Chosen backends and output are the same, whatever ran before."""
+    first = replay(capture([VIP, FOREIGN] * 5), "-o", "json")
+    assert replay(capture([VIP, FOREIGN] * 5), "-o", "json") == first

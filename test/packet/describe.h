@@ -6,11 +6,10 @@
 
 namespace lbd::test {
 
-/// "outer ip4.ttl" for an offset into a frame of Ethernet and one or two IP headers.
-[[nodiscard]] std::string field_at(std::span<const std::uint8_t> frame, std::size_t offset);
+using Frame = std::span<const std::uint8_t>;
 
-/// What differs first, and both frames in hex with the bytes that differ marked; empty: nothing.
-[[nodiscard]] std::string difference(std::span<const std::uint8_t> want,
-                                     std::span<const std::uint8_t> got);
+/// The first field that differs, "outer ip4.ttl: want 64, got 63", and both frames in hex with the
+/// bytes that differ marked; empty: nothing differs. Headers are found by what `want` says.
+[[nodiscard]] std::string difference(Frame want, Frame got);
 
 }  // namespace lbd::test
