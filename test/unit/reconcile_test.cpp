@@ -62,8 +62,9 @@ unsigned count_of(const std::vector<IpAddress>& owners, std::string_view address
   return static_cast<unsigned>(std::count(owners.begin(), owners.end(), ip(address)));
 }
 
-Web three() {
-  return Web{}.backend("10.0.0.11").backend("10.0.0.12").backend("fd01::13");
+/// Three backends, the second one as an operator has it.
+Web three(AdminState second = AdminState::enabled) {
+  return Web{}.backend("10.0.0.11").backend("10.0.0.12", 100, second).backend("fd01::13");
 }
 
 }  // namespace
@@ -86,8 +87,7 @@ TEST_CASE("known flows stay where they live whatever happens to the ring") {
   Web without = Web{}.backend("10.0.0.11").backend("fd01::13");
   const Case cases[] = {
       {"a backend is added", three().backend("10.0.0.14")},
-      {"one is drained",
-       Web{}.backend("10.0.0.11").backend("10.0.0.12", 100, AdminState::drain).backend("fd01::13")},
+      {"one is drained", three(AdminState::drain)},
       {"one gets weight 0", Web{}.backend("10.0.0.11").backend("10.0.0.12", 0).backend("fd01::13")},
       {"one is removed", without},
       {"weights change",
@@ -116,11 +116,7 @@ TEST_CASE("new flows go where the ring says from the change on") {
   Kernel kernel;
   kernel.apply(three().config());
   begin(kernel, some_flows(100));
-  kernel.apply(Web{}
-                   .backend("10.0.0.11")
-                   .backend("10.0.0.12", 100, AdminState::drain)
-                   .backend("fd01::13")
-                   .config());
+  kernel.apply(three(AdminState::drain).config());
   auto later = some_flows(600);
   later.erase(later.begin(), later.begin() + 200);  // clients that are new
   const auto owners = begin(kernel, later);
@@ -134,11 +130,7 @@ TEST_CASE("a tuple used again after a drain is a new flow, once it is confirmed"
   kernel.apply(three().config());
   const auto flows = some_flows(300);
   const auto owners = begin(kernel, flows);
-  kernel.apply(Web{}
-                   .backend("10.0.0.11")
-                   .backend("10.0.0.12", 100, AdminState::drain)
-                   .backend("fd01::13")
-                   .config());
+  kernel.apply(three(AdminState::drain).config());
   CHECK(broken(kernel, flows, owners) == 0);  // they are stored now
   for (std::size_t i = 0; i < flows.size(); i++) {
     if (owners[i] != ip("10.0.0.12")) continue;
@@ -222,11 +214,7 @@ TEST_CASE("a disabled backend gets nothing, and its flows have another at once")
   kernel.apply(three().config());
   const auto flows = some_flows(300);
   const auto owners = begin(kernel, flows);
-  kernel.apply(Web{}
-                   .backend("10.0.0.11")
-                   .backend("10.0.0.12", 100, AdminState::disabled)
-                   .backend("fd01::13")
-                   .config());
+  kernel.apply(three(AdminState::disabled).config());
   for (std::size_t i = 0; i < flows.size(); i++) {
     const auto now = kernel.backend_of(test::frame_to(flows[i].vip, flows[i].client, Kind::ack));
     REQUIRE(now);
