@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <random>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -113,6 +117,9 @@ int main(int argc, char** argv) {
         lines.empty() ? "" : ",\n", figure.members, figure.rows, figure.plain_ms, figure.ours_ms,
         ratio, figure.weighted_ms);
   }
-  if (!json.empty()) std::ofstream{json} << "[" << lines << "]\n";
+  if (!json.empty() && !(std::ofstream{json} << "[" << lines << "]\n").flush()) {
+    fmt::print(stderr, "write {}: {}\n", json, std::strerror(errno));
+    return 2;
+  }
   return check && figures[1].ours_ms > ratio_max * figures[1].plain_ms ? 1 : 0;
 }
