@@ -2,8 +2,10 @@
 // services, backends, weights and daemons change.
 #include "lb/reconcile/reconciler.h"
 
+#include <atomic>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "kernel_fixture.h"
 
@@ -373,6 +375,38 @@ TEST_CASE("counts survive the backend, and growing") {
   std::uint64_t sum = 0;
   for (const auto& backend : backends) sum += backend.count.packets;
   CHECK(sum == 100);
+}
+
+TEST_CASE("while a service outgrows its place no packet strays to its neighbor") {
+  Kernel kernel;
+  Web web = three();
+  web.service.table_size = 65537;  // so that the change takes a while
+  auto config = web.config();
+  Web other;  // its records lie behind web's
+  other.service.name = "other";
+  other.service.addresses = {ip("203.0.113.77")};
+  for (int i = 1; i <= 16; i++) other.backend("10.9.9." + std::to_string(i));
+  config.services.push_back(other.service);
+  kernel.apply(config);
+
+  std::atomic<unsigned> packets = 0;
+  std::atomic<unsigned> strayed = 0;
+  std::atomic<bool> stop = false;
+  std::thread traffic{[&] {
+    for (std::uint16_t port = 1024; !stop; port++, packets++) {
+      const auto ran = kernel.plane().run(
+          test::frame_to(ip("203.0.113.10"), {ip("198.51.100.7"), port}, Kind::syn));
+      // The outer IPv4 destination's second byte.
+      if (ran && ran->frame[12] == 0x08 && ran->frame[23] == 4 && ran->frame[31] == 9) strayed++;
+    }
+  }};
+  while (packets < 100) std::this_thread::yield();
+  for (int i = 1; i <= 60; i++) web.backend("10.1.0." + std::to_string(i));
+  config.services[0] = web.service;
+  kernel.apply(config);
+  stop = true;
+  traffic.join();
+  CHECK(strayed == 0);
 }
 
 TEST_CASE("services that don't fit the maps make them larger") {

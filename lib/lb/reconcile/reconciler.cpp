@@ -138,6 +138,7 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   if (auto done = assign_next_hops(writer_, routes, desired.tunnel_source); !done)
     return std::move(done).error();
   for (const Plan& plan : plans) {
+    if (auto done = lead_to_new_stretch(writer_, held, plan); !done) return std::move(done).error();
     applied.rows_changed += move_rows(writer_, plan, now);
     lower_backends(writer_, plan, now);
   }

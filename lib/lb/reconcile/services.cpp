@@ -151,6 +151,25 @@ Result<> raise_backends(Writer& writer, const Plan& plan, Seconds now) {
   return {};
 }
 
+Result<> lead_to_new_stretch(Writer& writer, const Held& held, const Plan& plan) {
+  if (!plan.relocates()) return {};
+  FrontendTable table{writer};
+  for (auto [key, frontend] : held.frontends) {
+    if (frontend.service != plan.index) continue;
+    if (const auto port = port_of(key)) {
+      const auto counters = plan.counter_bases.find(*port);
+      if (counters == plan.counter_bases.end()) {
+        table.erase(key);
+        continue;
+      }
+      frontend.counter_base = counters->second;
+    }
+    frontend.backend_base = plan.record.backend_base;
+    if (auto put = table.put(key, frontend); !put) return put;
+  }
+  return writer.grace();
+}
+
 std::uint64_t move_rows(Writer& writer, const Plan& plan, Seconds now) {
   if (plan.held == nullptr) return 0;
   Rows rows{writer};

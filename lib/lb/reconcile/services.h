@@ -19,6 +19,10 @@ Result<> prepare(Writer&, const Plan&);
 /// Adds backends and raises flags, so that whoever rows will name can serve.
 Result<> raise_backends(Writer&, const Plan&, Seconds now);
 
+/// Leads the packets of a service that moves to its larger stretch, before a row names a slot that
+/// the old one does not have. Frontends of ports that go are erased.
+Result<> lead_to_new_stretch(Writer&, const Held&, const Plan&);
+
 /// Gives rows their wanted owners, then ends homes that serve no known flows any more. Returns how
 /// many rows changed their owner.
 std::uint64_t move_rows(Writer&, const Plan&, Seconds now);
