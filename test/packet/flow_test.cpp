@@ -1,4 +1,5 @@
 // Which backend a flow has: the row that daemon and program both compute, and by weight.
+#include <algorithm>
 #include <random>
 
 #include "unit/kernel_fixture.h"
@@ -73,4 +74,43 @@ TEST_CASE("with hash: source-ip all of a client's flows have one backend") {
       all.merge(of_client);
     }
   CHECK(all.size() > 5);
+}
+
+TEST_CASE("of many frontends each is found, in either bucket and either cell of it") {
+  test::Kernel kernel;
+  test::Web web = test::Web{}.backend("10.0.0.1");
+  web.service.addresses.clear();
+  for (unsigned i = 0; i < 3000; i++) {
+    const auto high = static_cast<std::uint8_t>(i >> 8);
+    const auto low = static_cast<std::uint8_t>(i);
+    web.service.addresses.push_back(IpAddress::v4({203, 0, high, low}));
+    if (i % 3 == 0)
+      web.service.addresses.push_back(
+          IpAddress::v6({0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low}));
+  }
+  REQUIRE(kernel.apply(web.config()).refused.empty());
+  const auto& tables = kernel.plane().tables();
+  unsigned second_cells = 0;
+  for (const auto& bucket : tables.frontends4) second_cells += bucket.cell[1].key != 0 ? 1 : 0;
+  CHECK(second_cells > 1000);
+  unsigned away4 = 0;
+  unsigned away6 = 0;
+  for (const IpAddress& vip : web.service.addresses) {
+    const auto client = test::ip(vip.is_v4() ? "198.51.100.1" : "2001:db8:c::1");
+    INFO(vip.str());
+    REQUIRE(kernel.backend_of(test::frame_to(vip, {client, 1000}, test::Kind::syn)) ==
+            test::ip("10.0.0.1"));
+    const dataplane::FrontendKey key{vip, Port{80}, 6};
+    const auto home = dataplane::buckets_of(key).home;
+    if (vip.is_v4()) {
+      const auto& cells = tables.frontends4[home].cell;
+      const auto wanted = dataplane::key4_of(key);
+      away4 += cells[0].key != wanted && cells[1].key != wanted ? 1 : 0;
+    } else {
+      const auto wanted = dataplane::key6_of(key);
+      away6 += std::equal(wanted.begin(), wanted.end(), tables.frontends6[home].key) ? 0 : 1;
+    }
+  }
+  CHECK(away4 > 10);
+  CHECK(away6 > 10);
 }
