@@ -54,6 +54,34 @@ TEST_CASE("daemon and program find the same row, and flows spread by weight") {
   CHECK(std::abs(static_cast<int>(counts["fd01::3"]) - 1500) < 138);
 }
 
+TEST_CASE("a flow's packets share an outer id or flow label, and flows differ in it") {
+  test::Kernel kernel;
+  for (const char* backend : {"10.0.0.1", "fd01::3"}) {
+    INFO(backend);
+    kernel.apply(test::Web{}.backend(backend).config());
+    std::set<std::uint32_t> all;
+    constexpr std::uint16_t flows = 200;
+    for (std::uint16_t port = 1000; port < 1000 + flows; port++) {
+      std::set<std::uint32_t> of_flow;
+      for (const auto kind : {test::Kind::syn, test::Kind::ack}) {
+        auto frame =
+            test::frame_to(test::ip("203.0.113.10"), {test::ip("198.51.100.1"), port}, kind);
+        frame[20] = 0;  // without DF, whose packets need no id
+        const auto ran = kernel.plane().run(frame);
+        REQUIRE(ran.has_value());
+        const auto& out = ran->frame;
+        REQUIRE(out.size() > frame.size());
+        of_flow.insert(out[14] >> 4 == 4 ? static_cast<std::uint32_t>(out[18] << 8 | out[19])
+                                         : static_cast<std::uint32_t>((out[15] & 0xf) << 16 |
+                                                                      out[16] << 8 | out[17]));
+      }
+      CHECK(of_flow.size() == 1);
+      all.merge(of_flow);
+    }
+    CHECK(all.size() > flows * 9 / 10);
+  }
+}
+
 TEST_CASE("with hash: source-ip all of a client's flows have one backend") {
   test::Kernel kernel;
   test::Web web;
