@@ -29,4 +29,5 @@ install: release
 	install -D -m 0755 build-release/lbd $(DESTDIR)$(PREFIX)/sbin/lbd
 	install -D -m 0755 build-release/lbctl $(DESTDIR)$(PREFIX)/sbin/lbctl
 	install -D -m 0644 config/minimal.yaml $(DESTDIR)$(SYSCONFDIR)/lbd/lbd.yaml.sample
-	install -D -m 0644 deploy/lbd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service
+	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' deploy/lbd.service | \
+		install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service

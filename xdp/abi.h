@@ -152,7 +152,7 @@ struct flow {
 		};
 	};
 	__u32 seen;	/* s of CLOCK_MONOTONIC, when its last packet came */
-	__u32 sequence; /* TCP: of the client's last packet */
+	__u32 sequence; /* TCP: of the client's last packet before `seen` last changed */
 	union {
 		__u64 pending; /* the three below, changed in one store */
 		struct {
@@ -163,7 +163,8 @@ struct flow {
 	};
 };
 enum flow_flag {
-	FLOW_START = 1, /* began on a moving row; else adopted in its middle */
+	FLOW_START = 1,	  /* began on a moving row; else adopted in its middle */
+	FLOW_CLOSING = 2, /* FIN or RST was seen and no data after it: idle sooner */
 };
 
 /* Cells of unconfirmed starts and of refused adoptions, one u64 each (moving-rows.md R3, R4). */

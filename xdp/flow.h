@@ -6,7 +6,8 @@
 #include "hash.h"
 #include "packet.h"
 
-#define QUIC_INITIAL_MIN 1200 /* bytes of a client's first datagram, RFC 9000 14.1 */
+#define QUIC_INITIAL_MIN 1200	    /* bytes of a client's first datagram, RFC 9000 14.1 */
+#define END_WINDOW	 (16 << 20) /* bytes above the last sequence number in which an end counts */
 
 static __always_inline __u32 now_seconds(void)
 {
@@ -25,6 +26,21 @@ static __always_inline bool starts_flow(const struct packet *p)
 	const __u8 *payload = (const void *)(udp + 1);
 	return (const void *)(payload + 1) <= p->end && (*payload & 0xc0) == 0xc0 &&
 	       bpf_ntohs(udp->len) >= QUIC_INITIAL_MIN + sizeof(*udp);
+}
+
+/* FIN or RST. They end a flow and never make, confirm or keep one. */
+static __always_inline bool ends_flow(const struct packet *p)
+{
+	const struct tcphdr *tcp = p->at;
+	return p->protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= p->end &&
+	       (tcp->fin || tcp->rst);
+}
+
+static __always_inline bool has_data(const struct packet *p, const bool v6)
+{
+	const struct tcphdr *tcp = p->at;
+	__u32 ip = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	return (const void *)(tcp + 1) <= p->end && p->length > ip + tcp->doff * 4;
 }
 
 static __always_inline __u32 sequence_of(const struct packet *p)
@@ -107,10 +123,35 @@ static __always_inline __u16 reused_by(const struct packet *p, struct flow *stor
 	return seen.pending_slot;
 }
 
+/* What a packet says of its stored flow: that it lives, or that it ends. An end from nowhere near
+ * the client's last sequence number is a stranger's; data after it shows that there was none. */
+static __always_inline void note(const struct packet *p, struct flow *stored, struct flow seen,
+				 const bool v6)
+{
+	struct flow changed = seen;
+	if (ends_flow(p)) {
+		changed.flags |= FLOW_CLOSING;
+		if (sequence_of(p) - stored->sequence < END_WINDOW && changed.owner != seen.owner)
+			__sync_val_compare_and_swap(&stored->owner, seen.owner, changed.owner);
+		return;
+	}
+	if (starts_flow(p))
+		return;
+	if (unlikely(seen.flags & FLOW_CLOSING) && has_data(p, v6)) {
+		changed.flags &= ~FLOW_CLOSING;
+		__sync_val_compare_and_swap(&stored->owner, seen.owner, changed.owner);
+	}
+	__u32 now = now_seconds();
+	if (stored->seen != now) {
+		WRITE_ONCE(stored->seen, now);
+		WRITE_ONCE(stored->sequence, sequence_of(p));
+	}
+}
+
 /* The backend of a stored flow if it serves known flows and is still who was meant; else the entry
  * becomes cur's, in place, which needs no room. Nothing is stored where home is cur already. */
 static __always_inline __u16 stored_owner(const struct packet *p, struct flow *stored, __u16 home,
-					  __u16 cur)
+					  __u16 cur, const bool v6)
 {
 	struct flow seen = {.owner = READ_ONCE(stored->owner)};
 	const struct backend *backend = record_of(p, seen.slot);
@@ -121,9 +162,7 @@ static __always_inline __u16 stored_owner(const struct packet *p, struct flow *s
 			if (reused != SLOT_NONE)
 				return reused;
 		}
-		__u32 now = now_seconds();
-		if (stored->seen != now && !starts_flow(p))
-			WRITE_ONCE(stored->seen, now);
+		note(p, stored, seen, v6);
 		return seen.slot;
 	}
 	if (home == cur || cur == SLOT_NONE)
@@ -170,7 +209,7 @@ static __always_inline __u16 moving_owner(const struct packet *p, __u32 row, __u
 	struct flow_key key = key_of(p, v6);
 	struct flow *stored = bpf_map_lookup_elem(&lbd_flows, &key);
 	if (stored)
-		return stored_owner(p, stored, now.home, cur);
+		return stored_owner(p, stored, now.home, cur, v6);
 	if (now.home == cur)
 		return cur;
 
@@ -184,6 +223,8 @@ static __always_inline __u16 moving_owner(const struct packet *p, __u32 row, __u
 	/* Unknown UDP may be a new flow, too: a home that is down must not get it. */
 	__u16 needs = p->protocol == IPPROTO_TCP ? BACKEND_SERVES_KNOWN
 						 : BACKEND_TAKES_NEW | BACKEND_DRAINING;
+	if (has(home, needs) && ends_flow(p))
+		return now.home;
 	if (has(home, needs))
 		return remember(p, &key, side, now.home, 0, now.home);
 	return cur;

@@ -35,19 +35,6 @@ struct Outcome {
   [[nodiscard]] bool leaves() const { return verdict == "tx" || verdict == "redirect"; }
 };
 
-std::string_view verdict_name(std::uint32_t verdict) {
-  switch (verdict) {
-    case abi::VERDICT_TX:
-      return "tx";
-    case abi::VERDICT_REDIRECT:
-      return "redirect";
-    case abi::VERDICT_PASS:
-      return "pass";
-    default:
-      return "drop";
-  }
-}
-
 Result<Outcome> run(dataplane::DataPlane& plane, const std::vector<std::uint8_t>& frame) {
   if (frame.size() < ethernet_bytes) return Outcome{.verdict = "drop", .reason = "truncated"};
   if (frame.size() > frame_bytes_max) return Outcome{.verdict = "drop", .reason = "too-big"};
@@ -55,7 +42,7 @@ Result<Outcome> run(dataplane::DataPlane& plane, const std::vector<std::uint8_t>
   if (!ran) return std::move(ran).error();
   const dataplane::Tables& tables = plane.tables();
   const abi::trace& trace = *tables.trace;
-  Outcome outcome{.verdict = verdict_name(trace.verdict),
+  Outcome outcome{.verdict = reconcile::verdict_label(trace.verdict),
                   .reason = std::string{reconcile::reason_label(trace.reason)},
                   .frame = std::move(ran->frame)};
   if (trace.service == TRACE_NONE) return outcome;

@@ -34,11 +34,18 @@ dataplane::XdpMode mode_of(config::XdpMode mode) {
   return dataplane::XdpMode::automatic;
 }
 
-reconcile::IdleTimes idle_times(const config::ConnectionTable& table) {
+/// What ended must make room sooner while the table is more than three quarters full.
+constexpr auto closing_when_crowded = std::chrono::seconds{30};
+
+reconcile::IdleTimes idle_times(const config::ConnectionTable& table, std::uint64_t stored) {
   const auto whole = [](std::chrono::milliseconds time) {
     return std::chrono::ceil<std::chrono::seconds>(time);
   };
-  return {.tcp = whole(table.tcp_idle), .udp = whole(table.udp_idle)};
+  const bool crowded = stored > std::uint64_t{table.entries} * 3 / 4;
+  const auto closing = whole(table.tcp_closing);
+  return {.tcp = whole(table.tcp_idle),
+          .tcp_closing = crowded ? std::min(closing, closing_when_crowded) : closing,
+          .udp = whole(table.udp_idle)};
 }
 
 /// Whether --break-flows lets a fixed key change: a service is made anew then.
@@ -355,16 +362,16 @@ void Daemon::each_second() {
   tend_interfaces();
   const auto begun = steady_clock::now();
   const auto scan = begun < next_scan_ ? reconcile::Scan::no
-                    : flows_left_      ? reconcile::Scan::yes
+                    : flows_stored_    ? reconcile::Scan::yes
                                        : reconcile::Scan::if_needed;
-  const auto swept = reconciler_->sweep(idle_times(config_.connection_table), scan);
+  const auto swept = reconciler_->sweep(idle_times(config_.connection_table, flows_stored_), scan);
   if (!swept) {
     log_.error("sweep_failed", {{"reason", swept.error().message()}});
     return;
   }
   if (swept->scanned) {
     next_scan_ = begun + (steady_clock::now() - begun) * scan_share;
-    flows_left_ = swept->flows != 0;
+    flows_stored_ = swept->flows;
   }
   if (swept->backends_freed != 0 || swept->services_freed != 0) want_routes();
   if (swept->rows_settled + swept->backends_freed + swept->services_freed != 0)

@@ -87,7 +87,7 @@ class Daemon {
   std::map<std::string, std::string> unattached_;  // configured interfaces, and why not
   serve::ReconcileStatus last_reconcile_;
   std::chrono::steady_clock::time_point next_scan_{};
-  bool flows_left_ = true;  // as far as the last scan saw; a predecessor may have left some
+  std::uint64_t flows_stored_ = 1;  // as the last scan saw; a predecessor may have left some
 };
 
 }  // namespace lbd::daemon

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <numeric>
 #include <utility>
 
 namespace lbd::maglev {
@@ -20,10 +21,9 @@ std::uint64_t mix(std::uint64_t x) {
 struct Filler {
   std::uint32_t row;    // the next of its permutation
   std::uint32_t skip;   // from there to the one after, modulo rows
-  std::uint32_t wants;  // rows it still has to get
+  std::uint32_t wants;  // rows it is to get
   std::uint32_t weight;
-  std::uint64_t credit;  // of its weight, not yet spent on turns
-  std::uint16_t index;   // into `members`
+  std::uint16_t index;  // into `members`
 };
 
 /// The members with rows to get, by identity: the order given must not matter.
@@ -43,7 +43,6 @@ std::vector<Filler> fillers(std::span<const Member> members, std::uint32_t rows)
                    .skip = static_cast<std::uint32_t>(second % (rows - 1) + 1),
                    .wants = 0,
                    .weight = members[i].weight,
-                   .credit = 0,
                    .index = i});
   }
   return all;
@@ -73,6 +72,59 @@ std::uint64_t heaviest(const std::vector<Filler>& all) {
       ->weight;
 }
 
+/// The rounds in which one member has its turns: its weight is added up round by round, and each
+/// time the sum reaches another multiple of `price` it has a turn. So the turn k (from 1) is in
+/// round ceil(k * price / weight), here without a division each.
+class Rounds {
+ public:
+  Rounds(std::uint64_t price, std::uint32_t weight, std::uint64_t round_max)
+      : weight_{weight}, whole_{price / weight}, rest_{price % weight}, round_max_{round_max} {}
+
+  std::size_t next() {
+    round_ += whole_;
+    if (over_ < rest_) {
+      round_++;
+      over_ += weight_;
+    }
+    over_ -= rest_;
+    return std::min(round_, round_max_);
+  }
+
+ private:
+  std::uint64_t weight_;
+  std::uint64_t whole_;
+  std::uint64_t rest_;
+  std::uint64_t round_max_;
+  std::uint64_t round_ = 0;
+  std::uint64_t over_ = 0;  // round_ * weight_ beyond the multiple of the price
+};
+
+/// Who has the turn, row after row, as an index into `all`: by round, within a round by identity. A
+/// counting sort, since going through all members round by round takes seconds where one member
+/// outweighs thousands.
+std::vector<std::uint16_t> turns(const std::vector<Filler>& all, std::uint32_t rows) {
+  // A power of two, so that the rounds stay as they are when the heaviest goes or changes a little.
+  const std::uint64_t price = std::bit_ceil(heaviest(all));
+  // No later round exists with weights of 16 bits; larger ones may meet in the last.
+  const std::uint64_t round_max = 2 * std::uint64_t{rows} + 65536;
+  std::uint64_t last = 0;
+  for (const Filler& filler : all)
+    last = std::max(last, (filler.wants * price + filler.weight - 1) / filler.weight);
+  std::vector<std::uint32_t> place(std::min(last, round_max) + 2);  // of a round's next turn
+  for (const Filler& filler : all) {
+    Rounds rounds{price, filler.weight, round_max};
+    for (std::uint32_t i = 0; i < filler.wants; i++) place[rounds.next() + 1]++;
+  }
+  std::partial_sum(place.begin(), place.end(), place.begin());
+  std::vector<std::uint16_t> owners(rows);
+  for (std::size_t who = 0; who < all.size(); who++) {
+    Rounds rounds{price, all[who].weight, round_max};
+    for (std::uint32_t i = 0; i < all[who].wants; i++)
+      owners[place[rounds.next()]++] = static_cast<std::uint16_t>(who);
+  }
+  return owners;
+}
+
 /// Which rows have an owner. A bit each: all of it stays in the first-level cache while rows are
 /// tried in random order, 12 or so of them for one that is found free at the end.
 class Taken {
@@ -94,6 +146,7 @@ class Taken {
 }  // namespace
 
 std::uint64_t identity_of(std::span<const std::uint8_t> address, std::uint16_t port) {
+  assert(address.size() == 4 || address.size() == 16);
   std::uint64_t hash = mix(address.size() << 16 | port);
   for (std::size_t i = 0; i < address.size(); i += 4)
     hash = mix(hash ^ (std::uint64_t{address[i]} << 24 | std::uint64_t{address[i + 1]} << 16 |
@@ -114,25 +167,18 @@ std::vector<std::uint16_t> build(std::span<const Member> members, std::uint32_t 
   std::vector<Filler> all = fillers(members, rows);
   if (all.empty()) return table;
   share_out(all, rows);
-  const std::uint64_t turn = std::bit_ceil(heaviest(all));
   Taken taken{rows};
-  for (std::uint32_t left = rows; left > 0;) {
-    for (Filler& filler : all) {
-      filler.credit += filler.weight;
-      if (filler.credit < turn || filler.wants == 0) continue;
-      filler.credit -= turn;
-      std::uint32_t row = filler.row;
-      const auto advance = [&] {
-        row += filler.skip;
-        if (row >= rows) row -= rows;
-      };
-      while (!taken.take(row)) advance();
-      table[row] = filler.index;
-      advance();
-      filler.row = row;
-      filler.wants--;
-      left--;
-    }
+  for (const std::uint16_t who : turns(all, rows)) {
+    Filler& filler = all[who];
+    std::uint32_t row = filler.row;
+    const auto advance = [&] {
+      row += filler.skip;
+      if (row >= rows) row -= rows;
+    };
+    while (!taken.take(row)) advance();
+    table[row] = filler.index;
+    advance();
+    filler.row = row;
   }
   return table;
 }

@@ -45,27 +45,12 @@ struct Outcome {
   Bytes frame;
 };
 
-std::string_view verdict_name(std::uint32_t verdict) {
-  switch (verdict) {
-    case abi::VERDICT_TX:
-      return "tx";
-    case abi::VERDICT_REDIRECT:
-      return "redirect";
-    case abi::VERDICT_PASS:
-      return "pass";
-    case abi::VERDICT_DROP:
-      return "drop";
-    default:
-      return "none";
-  }
-}
-
 Outcome run(test::Kernel& kernel, const Bytes& frame) {
   const auto ran = kernel.plane().run(frame);
   if (!ran) FAIL(ran.error().message());
   const auto& tables = kernel.plane().tables();
   const abi::trace& trace = kernel.trace();
-  Outcome outcome{.verdict = std::string{verdict_name(trace.verdict)},
+  Outcome outcome{.verdict = std::string{reconcile::verdict_label(trace.verdict)},
                   .reason = std::string{reconcile::reason_label(trace.reason)},
                   .frame = ran->frame};
   if (trace.service == TRACE_NONE) return outcome;

@@ -56,9 +56,9 @@ TEST_CASE("the program loads here, within its ceilings") {
   WARN("lbd_xdp: " << program.verified_instructions << " instructions verified, "
                    << program.xlated_bytes << " bytes, jited " << program.jited_bytes);
   // A tenth above what it takes now: what makes it larger should be meant.
-  CHECK(program.verified_instructions < 12'200);
-  CHECK(program.xlated_bytes < 26'900);
-  CHECK(program.jited_bytes < 15'700);
+  CHECK(program.verified_instructions < 13'800);
+  CHECK(program.xlated_bytes < 28'300);
+  CHECK(program.jited_bytes < 16'500);
 }
 
 TEST_CASE("the self-test passes with the shipped program") {

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include <sched.h>
 #include <chrono>
 #include <thread>
 
@@ -56,6 +57,24 @@ Fd load_slow_program(const Fd& map) {
   return loaded;
 }
 
+/// Keeps the calling thread on one CPU while it lives.
+class OnCpu {
+ public:
+  explicit OnCpu(int cpu) {
+    REQUIRE(sched_getaffinity(0, sizeof before_, &before_) == 0);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  }
+  OnCpu(const OnCpu&) = delete;
+  OnCpu& operator=(const OnCpu&) = delete;
+  ~OnCpu() { sched_setaffinity(0, sizeof before_, &before_); }
+
+ private:
+  cpu_set_t before_{};
+};
+
 }  // namespace
 
 TEST_CASE("grace waits for the programs that run") {
@@ -75,11 +94,14 @@ TEST_CASE("grace waits for the programs that run") {
   REQUIRE(memory.data() != MAP_FAILED);
   const std::span<std::uint32_t> started = memory.as<std::uint32_t>(2);
   const Fd slow = load_slow_program(map);
+  // A program is not preempted: seen from its own CPU it has always ended.
+  const OnCpu here{0};
   int seen_running = 0;
   for (int round = 0; round < 500 && seen_running < 5; round++) {
     publish(started[0], 0);
     publish(started[1], 0);
     std::thread runner{[&] {
+      const OnCpu there{1};
       const auto frame = packet();
       LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(),
                   .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = 1);

@@ -17,13 +17,26 @@ void append(std::vector<std::uint8_t>& bytes, std::span<const std::uint8_t> more
   bytes.insert(bytes.end(), more.begin(), more.end());
 }
 
+std::uint8_t tcp_flags(Kind kind) {
+  switch (kind) {
+    case Kind::syn:
+      return 0x02;
+    case Kind::fin:
+      return 0x11;
+    case Kind::rst:
+      return 0x04;
+    default:
+      return 0x10;
+  }
+}
+
 }  // namespace
 
 std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
                                    std::uint32_t sequence) {
   std::vector<std::uint8_t> frame(12, 2);
   const std::uint8_t protocol = kind == Kind::udp ? 17 : 6;
-  const unsigned transport = kind == Kind::udp ? 8 : 20;
+  const unsigned transport = kind == Kind::udp ? 8 : kind == Kind::data ? 21 : 20;
   if (vip.is_v4()) {
     append(frame, std::array<std::uint8_t, 4>{0x08, 0x00, 0x45, 0x00});
     put16(frame, 20 + transport);
@@ -45,9 +58,8 @@ std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, K
   put16(frame, sequence >> 16);
   put16(frame, sequence);
   append(frame, std::array<std::uint8_t, 4>{});
-  append(frame,
-         std::array<std::uint8_t, 8>{
-             0x50, static_cast<std::uint8_t>(kind == Kind::syn ? 0x02 : 0x10), 1, 0, 0, 0, 0, 0});
+  append(frame, std::array<std::uint8_t, 8>{0x50, tcp_flags(kind), 1, 0, 0, 0, 0, 0});
+  if (kind == Kind::data) frame.push_back('x');
   return frame;
 }
 

@@ -64,7 +64,7 @@ struct Client {
   std::uint16_t port = 0;
 };
 
-enum class Kind { syn, ack, udp };
+enum class Kind { syn, ack, fin, rst, data, udp };
 
 /// A frame of that flow to `vip`:80, of Ethernet, IP and the transport header alone.
 std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
@@ -85,7 +85,10 @@ class Kernel {
   [[nodiscard]] const abi::trace& trace() { return *plane_->tables().trace; }
 
   reconcile::Swept sweep(std::chrono::seconds idle) {
-    auto swept = reconciler_->sweep({idle, idle}, reconcile::Scan::yes);
+    return sweep(reconcile::IdleTimes{idle, idle, idle});
+  }
+  reconcile::Swept sweep(const reconcile::IdleTimes& idle) {
+    auto swept = reconciler_->sweep(idle, reconcile::Scan::yes);
     REQUIRE(swept.has_value());
     return *swept;
   }

@@ -42,6 +42,40 @@ unsigned moved_beyond(const std::vector<Member>& members, std::size_t removed, s
   return moved;
 }
 
+std::uint64_t split_mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+  x = (x ^ x >> 27) * 0x94d049bb133111eb;
+  return x ^ x >> 31;
+}
+
+/// The paper's algorithm (section 3.4, pseudo-code 1) round by round, each member with as many rows
+/// as `shares` says, and a turn whenever its weights sum up to another `price`.
+std::vector<std::uint16_t> plain(const std::vector<Member>& members, std::uint32_t rows,
+                                 std::vector<std::uint32_t> shares, std::uint64_t price) {
+  std::vector<std::uint16_t> order(members.size());
+  std::iota(order.begin(), order.end(), std::uint16_t{0});
+  std::sort(order.begin(), order.end(), [&](std::uint16_t a, std::uint16_t b) {
+    return members[a].identity < members[b].identity;
+  });
+  std::vector<std::uint64_t> next(members.size());
+  std::vector<std::uint16_t> table(rows, no_owner);
+  std::uint32_t filled = 0;
+  for (std::uint64_t round = 1; filled < rows; round++)
+    for (const std::uint16_t i : order) {
+      const std::uint64_t weight = members[i].weight;
+      if (shares[i] == 0 || round * weight / price == (round - 1) * weight / price) continue;
+      const std::uint64_t first = split_mix(members[i].identity);
+      const std::uint64_t offset = first % rows;
+      const std::uint64_t skip = split_mix(first) % (rows - 1) + 1;
+      while (table[(offset + next[i] * skip) % rows] != no_owner) next[i]++;
+      table[(offset + next[i] * skip) % rows] = i;
+      shares[i]--;
+      filled++;
+    }
+  return table;
+}
+
 std::uint64_t fnv1a(const std::vector<std::uint16_t>& table) {
   std::uint64_t hash = 14695981039346656037U;
   for (const std::uint16_t owner : table)
@@ -98,6 +132,44 @@ TEST_CASE("a member that goes moves few rows but its own") {
     }
     CHECK(moved / runs / usual_rows * 100 <= 1.15 * c.percent);
   }
+}
+
+TEST_CASE("a table is the one that going round by round gives") {
+  struct Case {
+    const char* name;
+    std::vector<std::uint32_t> weights;
+    std::uint64_t price;  // of a turn: the power of two that the heaviest weight needs
+  };
+  const Case cases[] = {
+      {"equal", {1, 1, 1, 1, 1, 1, 1}, 1},
+      {"equal, no power of two", {100, 100, 100}, 128},
+      {"the heaviest is a power of two", {64, 63, 1, 32, 33}, 64},
+      {"varied", {1, 100, 7, 50, 99, 2, 64, 65, 3, 31}, 128},
+      {"one has nearly all", {1, 65535, 1, 2}, 65536},
+      {"turns later than there are rows", {150, 260, 65535, 190, 170, 250, 230, 200}, 65536},
+      {"some have none", {0, 5, 0, 3}, 8},
+  };
+  for (const Case& c : cases)
+    for (const std::uint32_t rows : {table_size_min, 4093U}) {
+      INFO(c.name << ", " << rows << " rows");
+      auto members = random_members(static_cast<unsigned>(c.weights.size()), false, 11);
+      for (std::size_t i = 0; i < members.size(); i++) members[i].weight = c.weights[i];
+      const auto table = build(members, rows);
+      CHECK(table == plain(members, rows, rows_of(table, members.size()), c.price));
+    }
+}
+
+TEST_CASE("of equal remainders the least identities get a row more") {
+  const Member members[] = {{30, 1}, {10, 1}, {40, 1}, {20, 1}};
+  CHECK(rows_of(build(members, 251), 4) == std::vector<std::uint32_t>{63, 63, 62, 63});
+}
+
+TEST_CASE("a member that outweighs all others has its share") {
+  auto members = random_members(32766, false, 1);
+  for (Member& member : members) member.weight = 1;
+  members[0].weight = 65535;
+  const auto got = rows_of(build(members, table_size_max), members.size());
+  CHECK(got[0] == 436926);  // 655373 * 65535 / 98300 = 436926.4
 }
 
 TEST_CASE("owners do not depend on the order in which members are given") {

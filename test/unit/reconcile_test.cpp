@@ -62,8 +62,9 @@ unsigned count_of(const std::vector<IpAddress>& owners, std::string_view address
   return static_cast<unsigned>(std::count(owners.begin(), owners.end(), ip(address)));
 }
 
-Web three() {
-  return Web{}.backend("10.0.0.11").backend("10.0.0.12").backend("fd01::13");
+/// Three backends, the second one as an operator has it.
+Web three(AdminState second = AdminState::enabled) {
+  return Web{}.backend("10.0.0.11").backend("10.0.0.12", 100, second).backend("fd01::13");
 }
 
 }  // namespace
@@ -86,8 +87,7 @@ TEST_CASE("known flows stay where they live whatever happens to the ring") {
   Web without = Web{}.backend("10.0.0.11").backend("fd01::13");
   const Case cases[] = {
       {"a backend is added", three().backend("10.0.0.14")},
-      {"one is drained",
-       Web{}.backend("10.0.0.11").backend("10.0.0.12", 100, AdminState::drain).backend("fd01::13")},
+      {"one is drained", three(AdminState::drain)},
       {"one gets weight 0", Web{}.backend("10.0.0.11").backend("10.0.0.12", 0).backend("fd01::13")},
       {"one is removed", without},
       {"weights change",
@@ -116,11 +116,7 @@ TEST_CASE("new flows go where the ring says from the change on") {
   Kernel kernel;
   kernel.apply(three().config());
   begin(kernel, some_flows(100));
-  kernel.apply(Web{}
-                   .backend("10.0.0.11")
-                   .backend("10.0.0.12", 100, AdminState::drain)
-                   .backend("fd01::13")
-                   .config());
+  kernel.apply(three(AdminState::drain).config());
   auto later = some_flows(600);
   later.erase(later.begin(), later.begin() + 200);  // clients that are new
   const auto owners = begin(kernel, later);
@@ -134,11 +130,7 @@ TEST_CASE("a tuple used again after a drain is a new flow, once it is confirmed"
   kernel.apply(three().config());
   const auto flows = some_flows(300);
   const auto owners = begin(kernel, flows);
-  kernel.apply(Web{}
-                   .backend("10.0.0.11")
-                   .backend("10.0.0.12", 100, AdminState::drain)
-                   .backend("fd01::13")
-                   .config());
+  kernel.apply(three(AdminState::drain).config());
   CHECK(broken(kernel, flows, owners) == 0);  // they are stored now
   for (std::size_t i = 0; i < flows.size(); i++) {
     if (owners[i] != ip("10.0.0.12")) continue;
@@ -159,16 +151,70 @@ TEST_CASE("a tuple used again after a drain is a new flow, once it is confirmed"
   }
 }
 
+TEST_CASE("a flow that ended is forgotten sooner, and only by its own end") {
+  struct Packet {
+    Kind kind;
+    std::uint32_t sequence;
+  };
+  struct Case {
+    const char* name;
+    std::vector<Packet> packets;  // after one of sequence number 1000
+    bool forgotten;
+  };
+  const Case cases[] = {
+      {"no end", {{Kind::ack, 1001}}, false},
+      {"a FIN", {{Kind::fin, 1001}}, true},
+      {"an RST", {{Kind::rst, 1001}}, true},
+      {"a FIN 16 MiB above, less one", {{Kind::fin, 1000 + (16 << 20) - 1}}, true},
+      {"a FIN 16 MiB above", {{Kind::fin, 1000 + (16 << 20)}}, false},
+      {"a FIN from below", {{Kind::fin, 999}}, false},
+      {"data after a FIN", {{Kind::fin, 1001}, {Kind::data, 1001}}, false},
+      {"ACKs after a FIN, of a half-closed connection",
+       {{Kind::fin, 1001}, {Kind::ack, 1002}},
+       true},
+  };
+  for (const Case& c : cases) {
+    INFO(c.name);
+    Kernel kernel;
+    kernel.apply(three().config());
+    const auto flows = some_flows(60);
+    const auto owners = begin(kernel, flows);
+    kernel.apply(three().backend("10.0.0.14").config());
+    const auto send = [&](Kind kind, std::uint32_t sequence) {
+      for (std::size_t i = 0; i < flows.size(); i++)
+        CHECK(kernel.backend_of(test::frame_to(flows[i].vip, flows[i].client, kind, sequence)) ==
+              owners[i]);
+    };
+    send(Kind::ack, 1000);
+    const auto stored = kernel.snapshot().flows;
+    REQUIRE(stored > 0);
+    for (const Packet& packet : c.packets) send(packet.kind, packet.sequence);
+    kernel.age_flows(std::chrono::seconds{5});
+    const auto swept = kernel.sweep({.tcp = std::chrono::hours{1},
+                                     .tcp_closing = std::chrono::seconds{3},
+                                     .udp = std::chrono::hours{1}});
+    CHECK(swept.flows == (c.forgotten ? 0 : stored));
+  }
+}
+
+TEST_CASE("an end of an unknown flow goes home and is not stored") {
+  Kernel kernel;
+  kernel.apply(three().config());
+  const auto flows = some_flows(100);
+  const auto owners = begin(kernel, flows);
+  kernel.apply(three().backend("10.0.0.14").config());
+  for (const Kind kind : {Kind::fin, Kind::rst})
+    for (std::size_t i = 0; i < flows.size(); i++)
+      CHECK(kernel.backend_of(test::frame_to(flows[i].vip, flows[i].client, kind)) == owners[i]);
+  CHECK(kernel.snapshot().flows == 0);
+}
+
 TEST_CASE("a disabled backend gets nothing, and its flows have another at once") {
   Kernel kernel;
   kernel.apply(three().config());
   const auto flows = some_flows(300);
   const auto owners = begin(kernel, flows);
-  kernel.apply(Web{}
-                   .backend("10.0.0.11")
-                   .backend("10.0.0.12", 100, AdminState::disabled)
-                   .backend("fd01::13")
-                   .config());
+  kernel.apply(three(AdminState::disabled).config());
   for (std::size_t i = 0; i < flows.size(); i++) {
     const auto now = kernel.backend_of(test::frame_to(flows[i].vip, flows[i].client, Kind::ack));
     REQUIRE(now);

@@ -129,6 +129,19 @@ std::string_view reason_label(std::uint32_t reason) {
   return reason < std::size(reason_labels) ? reason_labels[reason] : "unknown";
 }
 
+std::string_view verdict_label(std::uint32_t verdict) {
+  switch (verdict) {
+    case abi::VERDICT_TX:
+      return "tx";
+    case abi::VERDICT_REDIRECT:
+      return "redirect";
+    case abi::VERDICT_PASS:
+      return "pass";
+    default:
+      return "drop";
+  }
+}
+
 Result<Snapshot> Reconciler::snapshot(const desired::Desired& desired,
                                       const std::vector<Refused>& refused) {
   Snapshot snapshot;

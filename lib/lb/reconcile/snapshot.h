@@ -60,6 +60,8 @@ struct ReasonSnapshot {
 
 /// The label of enum reason in abi.h; "" for none.
 [[nodiscard]] std::string_view reason_label(std::uint32_t reason);
+/// What lbctl calls an enum verdict of abi.h: tx, redirect, pass, else drop.
+[[nodiscard]] std::string_view verdict_label(std::uint32_t verdict);
 
 struct Snapshot {
   std::vector<ServiceSnapshot> services;  ///< in the file's order

@@ -11,6 +11,7 @@ namespace lbd::reconcile {
 
 struct IdleTimes {
   std::chrono::seconds tcp{7500};
+  std::chrono::seconds tcp_closing{120};  ///< after FIN or RST
   std::chrono::seconds udp{60};
 };
 
