@@ -413,7 +413,7 @@ def decapsulation():
                                      out=unwrapped(ip(version, own, tos=dscp | ecn) / tcp()))
             if version == 4:
                 for ecn in (ECT0, ECT1):
-                    for checksum in (0, 1, 2, 3, 0x7fff, 0xfffe):
+                    for checksum in (0, 1, 2, 3, 0x7fff, 0xff00, 0xff01, 0xfffe):
                         packet = with_checksum(ip(4, LB[4], tos=ecn) / tcp(), checksum)
                         marked = packet.copy()
                         marked.tos, marked.chksum = CE, None
