@@ -214,7 +214,7 @@ struct local_key {
 /* ---- Counters ---- */
 struct counter {
 	__u64 packets;
-	__u64 bytes; /* of the IP packet before encapsulation; frames that have none: the frame */
+	__u64 bytes; /* of the IP packet as it came; without a valid one: Ethernet's payload */
 };
 
 /* ---- Verdicts and reasons ---- */
