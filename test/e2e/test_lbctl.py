@@ -189,13 +189,13 @@ def test_replay_chooses_as_the_running_daemon_does(tier, vip, client):
             s.settimeout(3)
             s.sendto(b"hello", (vip, 7000))
             live.append(tier.backends[s.recv(100).split()[0].decode()].ipv4)
-    before = tier.lbd.json("stats")
+    before = tier.lbd.json("stats")["services"]  # of the node, others speak, too
     lines, out = replay(tier, frames)
     assert [line["backend"] for line in lines] == live
     assert [line["n"] for line in lines] == [line["out"] for line in lines] == list(range(40))
     assert all((line["verdict"], line["reason"], line["service"]) == ("tx", None, "web") for line in lines)
     assert [frame[IP].dst for frame in out] == live
-    assert tier.lbd.json("stats") == before, "a replay leaves the running daemon's counters alone"
+    assert tier.lbd.json("stats")["services"] == before, "a replay leaves the running daemon's counters alone"
 
 
 def test_replay_tells_what_is_not_forwarded(tier):
