@@ -114,6 +114,9 @@ static __always_inline __u16 reused_by(const struct packet *p, struct flow *stor
 	}
 	if (seen.pending_slot == SLOT_NONE || !confirms(sequence, seen.pending_isn))
 		return SLOT_NONE;
+	const struct backend *next = record_of(p, seen.pending_slot);
+	if (!has(next, BACKEND_SERVES_KNOWN) || next->generation != seen.pending_generation)
+		return SLOT_NONE;
 	struct flow mine = {.slot = seen.pending_slot,
 			    .generation = seen.pending_generation,
 			    .service = p->service,
@@ -148,16 +151,23 @@ static __always_inline void note(const struct packet *p, struct flow *stored, st
 	}
 }
 
-/* The backend of a stored flow if it serves known flows and is still who was meant; else the entry
- * becomes cur's, in place, which needs no room. Nothing is stored where home is cur already. */
-static __always_inline __u16 stored_owner(const struct packet *p, struct flow *stored, __u16 home,
-					  __u16 cur, const bool v6)
+/* Whether the entry's backend serves known flows and is still who was meant. */
+static __always_inline bool is_good(const struct packet *p, struct flow seen)
+{
+	const struct backend *backend = record_of(p, seen.slot);
+	return seen.service == p->service && has(backend, BACKEND_SERVES_KNOWN) &&
+	       backend->generation == seen.generation;
+}
+
+/* The backend of a stored flow if that is good; else the entry becomes cur's, in place, which needs
+ * no room. */
+static __always_inline __u16 stored_owner(const struct packet *p, struct flow *stored, __u16 cur,
+					  const bool v6)
 {
 	struct flow seen = {.owner = READ_ONCE(stored->owner)};
-	const struct backend *backend = record_of(p, seen.slot);
-	if (seen.service == p->service && has(backend, BACKEND_SERVES_KNOWN) &&
-	    backend->generation == seen.generation) {
-		if (p->protocol == IPPROTO_TCP && !has(backend, BACKEND_TAKES_NEW)) {
+	if (is_good(p, seen)) {
+		if (p->protocol == IPPROTO_TCP &&
+		    !has(record_of(p, seen.slot), BACKEND_TAKES_NEW)) {
 			__u16 reused = reused_by(p, stored, cur);
 			if (reused != SLOT_NONE)
 				return reused;
@@ -165,7 +175,7 @@ static __always_inline __u16 stored_owner(const struct packet *p, struct flow *s
 		note(p, stored, seen, v6);
 		return seen.slot;
 	}
-	if (home == cur || cur == SLOT_NONE)
+	if (cur == SLOT_NONE)
 		return cur;
 	struct flow mine = flow_to(p, cur, seen.flags);
 	WRITE_ONCE(stored->owner, mine.owner);
@@ -189,7 +199,7 @@ static __always_inline __u16 remember(const struct packet *p, const struct flow_
 	if (!bpf_map_update_elem(&lbd_flows, key, &mine, BPF_NOEXIST))
 		return slot;
 	struct flow *first = bpf_map_lookup_elem(&lbd_flows, key);
-	if (first && first->service == p->service)
+	if (first && is_good(p, (struct flow){.owner = READ_ONCE(first->owner)}))
 		return first->slot;
 	refuse(side);
 	return otherwise;
@@ -209,7 +219,7 @@ static __always_inline __u16 moving_owner(const struct packet *p, __u32 row, __u
 	struct flow_key key = key_of(p, v6);
 	struct flow *stored = bpf_map_lookup_elem(&lbd_flows, &key);
 	if (stored)
-		return stored_owner(p, stored, now.home, cur, v6);
+		return stored_owner(p, stored, cur, v6);
 	if (now.home == cur)
 		return cur;
 

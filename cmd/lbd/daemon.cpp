@@ -115,8 +115,6 @@ Result<> Daemon::start_data_plane() {
   reconciler_.emplace(*plane_, hash_key, log_);
   log_.info("data_plane_ready",
             {{"pin_path", config_.node.pin_path.string()}, {"adopted", plane_->adopted()}});
-  if (const auto lines = reconciler_->conflicts(desired_); !lines.empty())
-    return Error{fmt::format("{}", fmt::join(lines, "; "))}.in("the pinned state");
   want_routes();
   router_->settle(settle_ms);
   if (auto applied = apply(false); !applied) return applied;
@@ -159,8 +157,9 @@ void Daemon::tend_interfaces() {
   const auto attached = dataplane::attachments(*plane_);
   if (!attached) return;
   for (const std::string& interface : config_.node.interfaces) {
-    const bool runs = std::any_of(attached->begin(), attached->end(),
-                                  [&](const auto& each) { return each.interface == interface; });
+    const bool runs = std::any_of(attached->begin(), attached->end(), [&](const auto& each) {
+      return each.interface == interface && each.ifindex == if_nametoindex(interface.c_str());
+    });
     if (runs) {
       unattached_.erase(interface);
     } else if (if_nametoindex(interface.c_str()) == 0) {

@@ -112,7 +112,7 @@ TEST_CASE("of many frontends each is found, in either bucket and either cell of 
     const auto high = static_cast<std::uint8_t>(i >> 8);
     const auto low = static_cast<std::uint8_t>(i);
     web.service.addresses.push_back(IpAddress::v4({203, 0, high, low}));
-    if (i % 3 == 0)
+    if (i % 8 == 0)
       web.service.addresses.push_back(
           IpAddress::v6({0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low}));
   }

@@ -527,3 +527,52 @@ TEST_CASE("random changes under random flows break none whose backend lives") {
   }
   CHECK(lives.size() > 200);
 }
+
+TEST_CASE(
+    "a tableSize that would break flows is refused by name, and the service stays as it was") {
+  Kernel kernel;
+  kernel.apply(three().config());
+  const auto flows = some_flows(100);
+  const auto owners = begin(kernel, flows);
+  Web other = three();
+  other.service.table_size = 509;
+  kernel.restart();  // as after a crash of a reload with --break-flows
+  const auto applied = kernel.apply(other.config());
+  REQUIRE(applied.refused.size() == 1);
+  CHECK(applied.refused[0].reason.find("tableSize") != std::string::npos);
+  CHECK(broken(kernel, flows, owners) == 0);
+  CHECK(kernel.apply(three().config()).writes == 0);
+}
+
+TEST_CASE("a frontend that a crash left twice becomes one again") {
+  Kernel kernel;
+  kernel.apply(three().config());
+  auto& buckets = kernel.plane().tables().frontends6;
+  const dataplane::FrontendKey key{ip("2001:db8::10"), Port{80}, 6};
+  const auto [home, away] = dataplane::buckets_of(key);
+  const std::uint32_t held = buckets[home].key[2] != 0 ? home : away;
+  buckets[held == home ? away : home] = buckets[held];  // filled, and not yet cleared
+
+  Web other = Web{}.backend("10.9.9.9");
+  other.service.name = "other";
+  kernel.apply(other.config());
+  for (const Flow& flow : some_flows(20))
+    CHECK(kernel.backend_of(test::frame_to(flow.vip, flow.client, Kind::syn)) == ip("10.9.9.9"));
+  const auto copies = std::count_if(buckets.begin(), buckets.end(), [&](const auto& bucket) {
+    return bucket.key[2] != 0 && dataplane::frontend_from_key6(bucket.key) == key;
+  });
+  CHECK(copies == 1);
+}
+
+TEST_CASE("entries of a disabled backend don't come back to life with it") {
+  Kernel kernel;
+  kernel.apply(three().config());
+  const auto flows = some_flows(300);
+  const auto owners = begin(kernel, flows);
+  kernel.apply(three(AdminState::drain).config());
+  CHECK(broken(kernel, flows, owners) == 0);  // stored with their homes
+  kernel.apply(three(AdminState::disabled).config());
+  const auto later = begin(kernel, flows);  // the tuples are used again
+  kernel.apply(three().config());
+  CHECK(broken(kernel, flows, later) == 0);
+}

@@ -47,11 +47,10 @@ abi::frontend& FrontendTable::value_at(const Cell& cell) const {
                  : tables.frontends4[cell.bucket].cell[cell.index].value;
 }
 
-const FrontendTable::Cell* FrontendTable::find(const std::vector<Cell>& among,
-                                               const FrontendKey& key) const {
-  for (const Cell& cell : among)
-    if (!is_free(cell) && key_at(cell) == key) return &cell;
-  return nullptr;
+std::vector<FrontendTable::Cell> FrontendTable::copies(const FrontendKey& key) const {
+  auto cells = candidates(key);
+  std::erase_if(cells, [&](const Cell& cell) { return is_free(cell) || key_at(cell) != key; });
+  return cells;
 }
 
 const FrontendTable::Cell* FrontendTable::find_free(const std::vector<Cell>& among) const {
@@ -129,33 +128,48 @@ Result<FrontendTable::Cell> FrontendTable::make_room(const FrontendKey& key) {
 }
 
 Result<> FrontendTable::put(const FrontendKey& key, const abi::frontend& value) {
-  const auto cells = candidates(key);
-  const Cell* old = find(cells, key);
-  if (old != nullptr && same_rows(value_at(*old), value)) {
+  const auto held = copies(key);
+  if (held.size() > 1) replaced_[key] = value;
+  for (const Cell& cell : held) {
+    abi::frontend& record = value_at(cell);
+    if (!same_rows(record, value)) continue;
     // Each of these may be seen before the others: old extents stay valid until a grace period.
-    abi::frontend& record = value_at(*old);
     writer_.store().put(record.backend_base, value.backend_base);
     writer_.store().put(record.counter_base, value.counter_base);
     writer_.store().put(record.flags, value.flags);
     return {};
   }
+  const auto cells = candidates(key);
   Cell to;
   if (const Cell* free = find_free(cells)) {
     to = *free;
+  } else if (held.size() > 1) {
+    to = held.back();
+    clear(to);
   } else {
     auto room = make_room(key);
     if (!room) return std::move(room).error();
     to = *room;
-    old = find(cells, key);  // making room may have moved it
   }
-  if (auto filled = fill(to, key, value); !filled) return filled;
-  if (old != nullptr) clear(*old);
-  return {};
+  if (!held.empty()) replaced_[key] = value;
+  return fill(to, key, value);
+}
+
+void FrontendTable::finish() {
+  for (const auto& [key, value] : replaced_) {
+    bool kept = false;
+    for (const Cell& cell : copies(key)) {
+      if (!kept && same_rows(value_at(cell), value))
+        kept = true;
+      else
+        clear(cell);
+    }
+  }
+  replaced_.clear();
 }
 
 void FrontendTable::erase(const FrontendKey& key) {
-  const auto cells = candidates(key);
-  if (const Cell* cell = find(cells, key)) clear(*cell);
+  for (const Cell& cell : copies(key)) clear(cell);
 }
 
 }  // namespace lbd::reconcile

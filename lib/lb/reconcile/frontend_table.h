@@ -20,8 +20,11 @@ class FrontendTable {
   /// All that the tables hold.
   [[nodiscard]] std::map<FrontendKey, abi::frontend> read() const;
 
-  /// Adds or replaces. An Error where there is no room, and nothing has changed then.
+  /// Adds or replaces. An Error where there is no room, and nothing has changed then. A replaced
+  /// record stays beside the new one until finish(): packets may see either.
   Result<> put(const FrontendKey&, const abi::frontend&);
+  /// Clears what put() replaced, and second copies that a crash left.
+  void finish();
   void erase(const FrontendKey&);
 
  private:
@@ -37,13 +40,15 @@ class FrontendTable {
   [[nodiscard]] bool is_free(const Cell&) const;
   [[nodiscard]] FrontendKey key_at(const Cell&) const;
   [[nodiscard]] abi::frontend& value_at(const Cell&) const;
-  [[nodiscard]] const Cell* find(const std::vector<Cell>& among, const FrontendKey&) const;
+  /// The cells that hold the key: more than one while it is being replaced, or after a crash.
+  [[nodiscard]] std::vector<Cell> copies(const FrontendKey&) const;
   [[nodiscard]] const Cell* find_free(const std::vector<Cell>& among) const;
   Result<> fill(const Cell&, const FrontendKey&, const abi::frontend&);
   void clear(const Cell&);
   Result<Cell> make_room(const FrontendKey&);
 
   Writer& writer_;
+  std::map<FrontendKey, abi::frontend> replaced_;  // by what
 };
 
 }  // namespace lbd::reconcile

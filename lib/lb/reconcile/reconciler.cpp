@@ -65,6 +65,15 @@ Entrances entrances_of(const std::vector<Plan>& plans, const desired::Desired& d
   return entrances;
 }
 
+/// A live service that would have to break its flows is planned anew only if that is wanted.
+Result<Plan> plan_for(const desired::Service& wanted, const HeldService* live, Space& space,
+                      bool break_flows) {
+  if (live == nullptr) return plan(wanted, nullptr, space);
+  auto same = same_shape(wanted, *live);
+  if (!same && !break_flows) return std::move(same).error();
+  return plan(wanted, same ? live : nullptr, space);
+}
+
 /// Services that no plan is for: their frontends go, the sweep does the rest.
 void mark_leaving(Writer& writer, const Held& held, const std::set<std::uint32_t>& staying) {
   for (const HeldService& service : held.services) {
@@ -82,6 +91,7 @@ Result<> open_entrances(Writer& writer, const Entrances& wanted) {
   for (const auto& [key, frontend] : wanted.frontends)
     if (auto put = table.put(key, frontend); !put)
       return std::move(put).error().in("frontend " + key.address.str());
+  table.finish();
   return {};
 }
 
@@ -95,15 +105,6 @@ Result<> close_entrances(Writer& writer, const Entrances& wanted) {
 
 }  // namespace
 
-std::vector<std::string> Reconciler::conflicts(const desired::Desired& desired) {
-  std::vector<std::string> lines;
-  const Held held = read_held(writer_);
-  for (const desired::Service& wanted : desired.services)
-    if (const HeldService* live = held.find(wanted.policy.name))
-      if (auto same = same_shape(wanted, *live); !same) lines.push_back(same.error().message());
-  return lines;
-}
-
 Result<Applied> Reconciler::apply(const desired::Desired& desired,
                                   const dataplane::RouteSource& routes, bool break_flows) {
   const std::uint64_t writes_before = writer_.store().writes();
@@ -116,8 +117,7 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   std::set<std::uint32_t> staying;
   for (const desired::Service& wanted : desired.services) {
     const HeldService* live = held.find(wanted.policy.name);
-    const bool anew = live != nullptr && break_flows && !same_shape(wanted, *live);
-    auto planned = plan(wanted, anew ? nullptr : live, space);
+    auto planned = plan_for(wanted, live, space, break_flows);
     if (planned) {
       staying.insert(planned->index);
       plans.push_back(std::move(*planned));

@@ -29,12 +29,9 @@ class Reconciler {
   Reconciler(dataplane::DataPlane& plane, const abi::hash_key& hash_key, const Log& log)
       : writer_{plane}, hash_key_{hash_key}, log_{log} {}
 
-  /// What applying `desired` would break and therefore won't do: one line a key that can't change
-  /// on a live service.
-  [[nodiscard]] std::vector<std::string> conflicts(const desired::Desired& desired);
-
   /// Brings the maps to `desired`. A service that does not fit is refused by name: it stays as it
-  /// was, and the rest goes ahead. `break_flows`: services in conflict are made anew.
+  /// was, and the rest goes ahead. So is one whose tableSize or hash would have to change while it
+  /// is live, but with `break_flows`, which makes it anew.
   Result<Applied> apply(const desired::Desired& desired, const dataplane::RouteSource& routes,
                         bool break_flows);
 

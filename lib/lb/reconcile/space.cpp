@@ -14,10 +14,10 @@ constexpr std::uint32_t backends_min = 4096;
 constexpr std::uint32_t counters_min = 16384;
 
 /// A table with two places a key takes in nearly all keys up to a load of 90% with cells in pairs
-/// and 50% with single cells (Pagh & Rodler, "Cuckoo hashing"; Dietzfelbinger & Weidling): stay
-/// clear of that.
+/// and 50% with single cells (Pagh & Rodler, "Cuckoo hashing"; Dietzfelbinger & Weidling). Near
+/// that a set of keys in six finds no place, so single cells stay well below.
 constexpr std::size_t frontends4_max = std::size_t{2} * FRONTEND_BUCKETS * 85 / 100;
-constexpr std::size_t frontends6_max = std::size_t{FRONTEND_BUCKETS} * 45 / 100;
+constexpr std::size_t frontends6_max = std::size_t{FRONTEND_BUCKETS} * 18 / 100;
 
 std::uint32_t whole_words(std::uint32_t rows) {
   return (rows + ROWS_PER_WORD - 1) / ROWS_PER_WORD * ROWS_PER_WORD;

@@ -115,11 +115,16 @@ class Sweep {
     const std::uint32_t row = ring.base + abi::row_of(hash, ring.size);
     if (!rows_.moving(row)) return false;
     if (const auto ends = ending_.find(row); ends != ending_.end()) {
-      if (flow.slot == rows_.owner(row)) return false;
+      if (flow.slot == rows_.owner(row) || !serves_known(service, flow.slot)) return false;
       ends->second |= static_cast<std::uint16_t>(abi::filter_bit(hash));
     }
     unnamed_.erase({service.index, flow.slot});
     return true;
+  }
+
+  [[nodiscard]] bool serves_known(const HeldService& service, std::uint16_t slot) const {
+    return (writer_.tables().backends[service.record.backend_base + slot].flags &
+            abi::BACKEND_SERVES_KNOWN) != 0;
   }
 
   [[nodiscard]] std::uint32_t hash_in(const HeldService& service, const abi::flow_key& key) const {
