@@ -123,6 +123,31 @@ def test_frames_that_no_device_would_bring_are_told_too(replay):
     assert len(lines) == 3 and lines[2]["verdict"] == "tx"
 
 
+def test_a_packet_longer_than_the_program_is_shown_is_too_big_not_truncated(tmp_path):
+    """As captures have them after GRO; cut or too short inside, they are truncated as any other."""
+    def tcp4(length, size):
+        frame = bytearray(VIP + b"x" * (size - len(VIP)))
+        frame[16:18] = struct.pack(">H", length)
+        return bytes(frame)
+
+    def tcp6(length, size):
+        head = bytes.fromhex("60000000") + struct.pack(">H", length - 40) + b"\x06\x40" \
+            + bytes.fromhex("20010db8000c00000000000000000007" "20010db8000100000000000000000010")
+        return (ETHERNET[:12] + b"\x86\xdd" + head + VIP[34:]).ljust(size, b"x")
+
+    cases = [(make(length, size), reason) for make in (tcp4, tcp6) for length, size, reason in (
+        (3000, 3014, "too-big"), (3506, 3520, "too-big"), (3507, 3521, "too-big"),
+        (4000, 4014, "too-big"), (4000, 4100, "too-big"), (59000, 59014, "too-big"),
+        (4000, 4013, "truncated"), (59, 4014, "truncated" if make is tcp6 else None))]
+    code, lines, _, _ = run_replay(
+        tmp_path, GOLDEN / "plain.yaml", capture([frame for frame, _ in cases]), "--interface",
+        "lan0=02:00:00:00:00:02,1500,10.0.0.2/24,-", "--neighbor", "10.0.0.11=02:00:00:00:00:0b",
+        "-o", "json")
+    assert code == 0
+    assert [line["reason"] for line in lines] == [reason for _, reason in cases]
+    assert {line["service"] for line in lines} == {"four"}
+
+
 def test_without_json_a_table_is_printed(replay):
     code, lines, _, _ = replay(capture([VIP]))
     assert code == 0
