@@ -102,9 +102,10 @@ class Sweep {
     if (found == services_.end() || found->second->leaving()) return false;
     const HeldService& service = *found->second;
     const auto protocol = static_cast<Protocol>(key.protocol);
-    const std::uint32_t idle = flow.flags & abi::FLOW_CLOSING
-                                   ? static_cast<std::uint32_t>(idle_.tcp_closing.count())
-                                   : idle_of(protocol);
+    const std::uint32_t idle =
+        flow.flags & abi::FLOW_CLOSING
+            ? static_cast<std::uint32_t>(std::min(idle_.tcp_closing, idle_.tcp).count())
+            : idle_of(protocol);
     if (now_ - std::min(now_, flow.seen) > idle) return false;
     const abi::ring_desc& ring = ring_of(service.record, protocol);
     if (ring.size == 0 || flow.slot >= service.record.slots) return false;
