@@ -12,7 +12,7 @@
 #define LBD_ASSERT(what, why) _Static_assert(what, why)
 #endif
 
-#define LBD_ABI 1
+#define LBD_ABI 2
 
 /* ---- Limits ---- */
 #define ROWS_PER_WORD	    32
@@ -131,49 +131,89 @@ struct next_hop {
 	__u64 reserved[3];
 };
 
-/* ---- Flows of moving rows ---- */
+/* ---- Flows of moving rows ----
+ * Two tables of own cells. A flow's 64-bit print (flow_print() in hash.h) says in which two lines
+ * of each it may be, and tells it from others there. Programs insert; the daemon removes. */
 struct flow_key {
 	__u32 source[4]; /* network order; IPv4: word 0, the rest 0 */
 	__u32 destination[4];
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 protocol;
-	__u8 v6; /* 0: IPv4, 1: IPv6 */
-	__u16 pad;
+	__u8 v6;       /* 0: IPv4, 1: IPv6 */
+	__u16 service; /* index into lbd_services: another service's flow is another flow */
 };
-struct flow {
+/* A stored flow, as packets meet it. Each half changes in one store; what is known of a flow from
+ * one half holds only if the other still carries the same print. Order of insertion: `owner` by
+ * compare-and-swap from 0, the detail, `life`. Of removal: `life` by compare-and-swap to 0, so that
+ * a flow just seen stays, then `owner`. So a cell whose `life` is 0 is on its way in or out. */
+struct flow_cell {
 	union {
-		__u64 owner; /* the four below, changed in one store */
+		__u64 owner; /* 0: free */
 		struct {
+			__u8 flags;	 /* enum flow_flag */
+			__u8 generation; /* of the slot, its low byte */
 			__u16 slot;
-			__u16 generation;
-			__u16 service;
-			__u16 flags; /* enum flow_flag */
+			__u32 tag; /* of the print */
 		};
 	};
-	__u32 seen;	/* s of CLOCK_MONOTONIC, when its last packet came */
-	__u32 sequence; /* TCP: of the client's last packet before `seen` last changed */
 	union {
-		__u64 pending; /* the three below, changed in one store */
+		__u64 life;
 		struct {
-			__u32 pending_isn;  /* of a SYN that may replace this flow */
-			__u16 pending_slot; /* where it went; SLOT_NONE: there is none */
-			__u16 pending_generation;
+			__u32 sequence; /* TCP: of a packet of the client's, not long before the
+					   last */
+			__u16 seen;	/* s of CLOCK_MONOTONIC modulo 2^16, of the last packet */
+			__u16 mark;	/* of the print; never 0 */
 		};
 	};
+};
+#define FLOWS_PER_LINE 4
+struct flow_line {
+	struct flow_cell cell[FLOWS_PER_LINE];
 };
 enum flow_flag {
-	FLOW_START = 1,	  /* began on a moving row; else adopted in its middle */
-	FLOW_CLOSING = 2, /* FIN or RST was seen and no data after it: idle sooner */
+	FLOW_USED = 1,
+	FLOW_START = 2,	  /* began on a moving row; else adopted in its middle */
+	FLOW_CLOSING = 4, /* FIN or RST was seen and no data after it: idle sooner */
+	FLOW_PENDING = 8, /* the detail's `pending` is of this flow */
+};
+/* What only the daemon and rare packets ask of a stored flow; beside each cell. */
+struct flow_detail {
+	struct flow_key key;
+	union {
+		__u64 pending; /* a SYN that may replace this flow; changes in one store */
+		struct {
+			__u32 pending_isn;
+			__u16 pending_slot; /* where it went */
+			__u8 pending_generation;
+			__u8 pad;
+		};
+	};
 };
 
-/* Cells of unconfirmed starts and of refused adoptions, one u64 each (moving-rows.md R3, R4). */
-#define START_ISN_SHIFT		32 /* 32 bits: initial sequence number */
-#define START_SECOND_SHIFT	24 /* 8 bits: seconds */
-#define START_FINGERPRINT_SHIFT 16 /* 8 bits */
-#define START_SLOT_SHIFT	0  /* 16 bits */
-#define ADOPT_FINGERPRINT_SHIFT 24 /* 40 bits */
-#define ADOPT_SECOND_SHIFT	0  /* 16 bits, within the low 24 */
+/* Unconfirmed starts and refused adoptions: one u64 each, 0: free, changed by compare-and-swap.
+ * Start, from the top: initial sequence number 32 (UDP: the print's tag), print 12, second modulo
+ * 32 5, slot 15. Adoption: print 48, second modulo 2^16 16. */
+#define CELLS_PER_LINE 8
+struct cell_line {
+	__u64 cell[CELLS_PER_LINE];
+};
+#define START_SECOND_SHIFT 15
+#define START_SECOND_MASK  31
+#define START_PRINT_SHIFT  20
+#define START_ISN_SHIFT	   32
+#define ADOPT_PRINT_SHIFT  16
+#define START_HOLD	   8 /* s: a younger cell is not overwritten, and a refused row does not try */
+#define START_LIFE	   16 /* s: an older start is confirmed by nothing; below half of the 5 bits */
+
+/* What became of flows on moving rows: a counter each in lbd_flow_events, of packets alone. */
+enum flow_event {
+	FLOW_EVENT_STARTED,   /* kept as a start */
+	FLOW_EVENT_CONFIRMED, /* a start became an entry */
+	FLOW_EVENT_ADOPTED,   /* an entry for a flow met in its middle */
+	FLOW_EVENT_REFUSED,   /* not stored for want of room or rate: the row bears the stamp */
+	FLOW_EVENT_COUNT,
+};
 
 /* ---- What a successor of the daemon needs; programs never read it ---- */
 struct ring_desc {
@@ -187,7 +227,9 @@ struct service {
 	__u32 slots;   /* records from backend_base, a counter each and one more per port */
 	__u32 flags;   /* enum frontend_flag of its frontends, the address record's apart */
 	__u32 options; /* enum service_option */
-	__u64 reserved[4];
+	__u32 left;    /* s of CLOCK_MONOTONIC, when SERVICE_LEAVING was set */
+	__u32 pad;
+	__u64 reserved[3];
 };
 enum service_option {
 	SERVICE_UNTRACKED = 1, /* connectionTracking: false: rows never move */
@@ -261,9 +303,11 @@ struct trace {
 };
 #define TRACE_NONE 0xffffffff
 
-/* The keys of the flow hash, drawn from the configuration's hashKey (dataplane/keys.h). */
+/* The keys of the flow hash and of the print, drawn from the configuration's hashKey
+ * (dataplane/keys.h). */
 struct hash_key {
 	__u64 k[11];
+	__u64 print[11];
 };
 
 LBD_ASSERT(sizeof(struct frontend) == 24, "with a key of 8 a cell of 32");
@@ -274,7 +318,9 @@ LBD_ASSERT(sizeof(struct side) == 16, "16 bytes a row");
 LBD_ASSERT(sizeof(struct backend) == 32, "two a cache line");
 LBD_ASSERT(sizeof(struct next_hop) == 64, "one cache line");
 LBD_ASSERT(sizeof(struct flow_key) == 40, "no padding unnamed");
-LBD_ASSERT(sizeof(struct flow) == 24, "no padding unnamed");
+LBD_ASSERT(sizeof(struct flow_line) == 64, "one cache line");
+LBD_ASSERT(sizeof(struct flow_detail) == 48, "no padding unnamed");
+LBD_ASSERT(sizeof(struct cell_line) == 64, "one cache line");
 LBD_ASSERT(sizeof(struct service) == 128, "two cache lines");
 LBD_ASSERT(sizeof(struct allow_key4) == 12, "no padding");
 LBD_ASSERT(sizeof(struct allow_key6) == 24, "no padding");

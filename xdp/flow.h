@@ -1,242 +1,269 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Who owns a flow on a moving row: docs/architecture.md "Moving rows". The only path that knows
- * single flows; a settled row never comes here. */
+ * single flows; a settled row never comes here, and most packets on a row whose home was given up
+ * need no more than its side record. */
 #ifndef LBD_FLOW_H
 #define LBD_FLOW_H
-#include "hash.h"
-#include "packet.h"
+#include "flow_cells.h"
 
 #define QUIC_INITIAL_MIN 1200	    /* bytes of a client's first datagram, RFC 9000 14.1 */
 #define END_WINDOW	 (16 << 20) /* bytes above the last sequence number in which an end counts */
 
 static __always_inline __u32 now_seconds(void)
 {
-	return bpf_ktime_get_coarse_ns() / 1000000000;
+	return cfg_given_time ? READ_ONCE(lbd_seconds) : bpf_ktime_get_coarse_ns() / 1000000000;
 }
 
-/* Whether the packet begins a flow: a TCP SYN without ACK, or a QUIC long header in a datagram of
- * an Initial's size. Other UDP shows no beginning. */
-static __always_inline bool starts_flow(const struct packet *p)
+static __always_inline void refuse(const struct flow_query *q, struct side *side)
 {
-	if (p->protocol == IPPROTO_TCP) {
-		const struct tcphdr *tcp = p->at;
-		return (const void *)(tcp + 1) <= p->end && tcp->syn && !tcp->ack;
-	}
-	const struct udphdr *udp = p->at;
-	const __u8 *payload = (const void *)(udp + 1);
-	return (const void *)(payload + 1) <= p->end && (*payload & 0xc0) == 0xc0 &&
-	       bpf_ntohs(udp->len) >= QUIC_INITIAL_MIN + sizeof(*udp);
+	count_event(FLOW_EVENT_REFUSED);
+	if (side->refused != q->now)
+		WRITE_ONCE(side->refused, q->now);
 }
 
-/* FIN or RST. They end a flow and never make, confirm or keep one. */
-static __always_inline bool ends_flow(const struct packet *p)
+/* Whether the entry's backend serves known flows and is still who was meant. */
+static __always_inline bool is_good(const struct flow_query *q, struct flow_cell seen)
 {
-	const struct tcphdr *tcp = p->at;
-	return p->protocol == IPPROTO_TCP && (const void *)(tcp + 1) <= p->end &&
-	       (tcp->fin || tcp->rst);
-}
-
-static __always_inline bool has_data(const struct packet *p, const bool v6)
-{
-	const struct tcphdr *tcp = p->at;
-	__u32 ip = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-	return (const void *)(tcp + 1) <= p->end && p->length > ip + tcp->doff * 4;
-}
-
-static __always_inline __u32 sequence_of(const struct packet *p)
-{
-	const struct tcphdr *tcp = p->at;
-	if (p->protocol != IPPROTO_TCP || (const void *)(tcp + 1) > p->end)
-		return 0;
-	return bpf_ntohl(tcp->seq);
-}
-
-static __always_inline struct backend *record_of(const struct packet *p, __u16 slot)
-{
-	__u32 index = p->frontend->backend_base + slot;
-	return slot == SLOT_NONE ? NULL : bpf_map_lookup_elem(&lbd_backends, &index);
-}
-
-static __always_inline bool has(const struct backend *backend, __u16 any_of)
-{
-	return backend && READ_ONCE(backend->flags) & any_of;
-}
-
-static __always_inline struct flow_key key_of(const struct packet *p, const bool v6)
-{
-	struct flow_key key = {
-		.source_port = ((const __be16 *)&p->ports)[0],
-		.destination_port = destination_port(p),
-		.protocol = p->protocol,
-		.v6 = v6,
-	};
-	__builtin_memcpy(key.source, p->source, v6 ? 16 : 4);
-	__builtin_memcpy(key.destination, p->destination, v6 ? 16 : 4);
-	return key;
-}
-
-static __always_inline struct flow flow_to(const struct packet *p, __u16 slot, __u16 flags)
-{
-	const struct backend *backend = record_of(p, slot);
-	return (struct flow){
-		.slot = slot,
-		.generation = backend ? backend->generation : 0,
-		.service = p->service,
-		.flags = flags,
-		.seen = now_seconds(),
-		.sequence = sequence_of(p),
-		.pending_slot = SLOT_NONE,
-	};
-}
-
-/* Whether `sequence` goes on from a SYN with that initial sequence number. */
-static __always_inline bool confirms(__u32 sequence, __u32 isn)
-{
-	return sequence - isn - 1 < 65535;
+	const struct backend *backend = record_of(q, seen.slot);
+	return has(backend, BACKEND_SERVES_KNOWN) && (__u8)backend->generation == seen.generation;
 }
 
 /* A new connection with the tuple of a stored flow whose backend takes no new flows: its SYN goes
  * to cur and is kept beside the entry, its next packet makes the entry cur's. A SYN alone changes
  * nothing for the old flow: it may be spoofed. Returns SLOT_NONE where the entry stands. */
-static __always_inline __u16 reused_by(const struct packet *p, struct flow *stored, __u16 cur)
+static __always_inline __u16 reused_by(const struct flow_query *q, const struct stored_flow *stored)
 {
-	struct flow seen = {.pending = READ_ONCE(stored->pending)};
-	__u32 sequence = sequence_of(p);
-	if (starts_flow(p)) {
-		const struct backend *owner = record_of(p, cur);
+	struct flow_detail *detail = bpf_map_lookup_elem(&lbd_flow_details, &stored->index);
+	if (!detail)
+		return SLOT_NONE;
+	if (q->kind == FLOW_PACKET_START) {
+		const struct backend *owner = record_of(q, q->cur);
+		struct flow_cell marked = stored->seen;
+		struct flow_detail next = {.pending_isn = q->sequence, .pending_slot = q->cur};
 		if (!owner)
 			return SLOT_NONE;
-		struct flow next = {.pending_isn = sequence,
-				    .pending_slot = cur,
-				    .pending_generation = owner->generation};
-		WRITE_ONCE(stored->pending, next.pending);
-		return cur;
+		next.pending_generation = owner->generation;
+		WRITE_ONCE(detail->pending, next.pending);
+		marked.flags |= FLOW_PENDING;
+		if (marked.owner != stored->seen.owner)
+			change_owner(stored, marked);
+		return q->cur;
 	}
-	if (seen.pending_slot == SLOT_NONE || !confirms(sequence, seen.pending_isn))
+	struct flow_detail seen = {.pending = READ_ONCE(detail->pending)};
+	if (!(stored->seen.flags & FLOW_PENDING) || q->kind == FLOW_PACKET_END ||
+	    q->sequence - seen.pending_isn - 1 >= CONFIRM_WINDOW)
 		return SLOT_NONE;
-	const struct backend *next = record_of(p, seen.pending_slot);
-	if (!has(next, BACKEND_SERVES_KNOWN) || next->generation != seen.pending_generation)
+	struct flow_cell next = owned_by(q, seen.pending_slot, FLOW_START);
+	if (!is_good(q, next) || next.generation != seen.pending_generation)
 		return SLOT_NONE;
-	struct flow mine = {.slot = seen.pending_slot,
-			    .generation = seen.pending_generation,
-			    .service = p->service,
-			    .flags = FLOW_START};
-	WRITE_ONCE(stored->owner, mine.owner);
-	WRITE_ONCE(stored->seen, now_seconds());
+	change_owner(stored, next);
+	refresh(q, stored);
 	return seen.pending_slot;
 }
 
 /* What a packet says of its stored flow: that it lives, or that it ends. An end from nowhere near
  * the client's last sequence number is a stranger's; data after it shows that there was none. */
-static __always_inline void note(const struct packet *p, struct flow *stored, struct flow seen,
-				 const bool v6)
+static __always_inline void note(const struct flow_query *q, const struct stored_flow *stored)
 {
-	struct flow changed = seen;
-	if (ends_flow(p)) {
+	struct flow_cell changed = stored->seen;
+	if (q->kind == FLOW_PACKET_START)
+		return;
+	if (q->kind == FLOW_PACKET_END) {
 		changed.flags |= FLOW_CLOSING;
-		if (sequence_of(p) - stored->sequence < END_WINDOW && changed.owner != seen.owner)
-			__sync_val_compare_and_swap(&stored->owner, seen.owner, changed.owner);
+		if (q->sequence - stored->seen.sequence < END_WINDOW &&
+		    changed.owner != stored->seen.owner)
+			change_owner(stored, changed);
 		return;
 	}
-	if (starts_flow(p))
-		return;
-	if (unlikely(seen.flags & FLOW_CLOSING) && has_data(p, v6)) {
+	if (unlikely(changed.flags & FLOW_CLOSING) && q->has_data) {
 		changed.flags &= ~FLOW_CLOSING;
-		__sync_val_compare_and_swap(&stored->owner, seen.owner, changed.owner);
+		change_owner(stored, changed);
 	}
-	__u32 now = now_seconds();
-	if (stored->seen != now) {
-		WRITE_ONCE(stored->seen, now);
-		WRITE_ONCE(stored->sequence, sequence_of(p));
-	}
-}
-
-/* Whether the entry's backend serves known flows and is still who was meant. */
-static __always_inline bool is_good(const struct packet *p, struct flow seen)
-{
-	const struct backend *backend = record_of(p, seen.slot);
-	return seen.service == p->service && has(backend, BACKEND_SERVES_KNOWN) &&
-	       backend->generation == seen.generation;
+	refresh(q, stored);
 }
 
 /* The backend of a stored flow if that is good; else the entry becomes cur's, in place, which needs
  * no room. */
-static __always_inline __u16 stored_owner(const struct packet *p, struct flow *stored, __u16 cur,
-					  const bool v6)
+static __always_inline __u16 stored_owner(const struct flow_query *q,
+					  const struct stored_flow *stored)
 {
-	struct flow seen = {.owner = READ_ONCE(stored->owner)};
-	if (is_good(p, seen)) {
-		if (p->protocol == IPPROTO_TCP &&
-		    !has(record_of(p, seen.slot), BACKEND_TAKES_NEW)) {
-			__u16 reused = reused_by(p, stored, cur);
+	if (is_good(q, stored->seen)) {
+		if (q->key.protocol == IPPROTO_TCP &&
+		    !has(record_of(q, stored->seen.slot), BACKEND_TAKES_NEW)) {
+			__u16 reused = reused_by(q, stored);
 			if (reused != SLOT_NONE)
 				return reused;
 		}
-		note(p, stored, seen, v6);
-		return seen.slot;
+		note(q, stored);
+		return stored->seen.slot;
 	}
-	if (cur == SLOT_NONE)
-		return cur;
-	struct flow mine = flow_to(p, cur, seen.flags);
-	WRITE_ONCE(stored->owner, mine.owner);
-	WRITE_ONCE(stored->seen, mine.seen);
-	return cur;
+	if (q->cur != SLOT_NONE) {
+		change_owner(stored, owned_by(q, q->cur, stored->seen.flags & FLOW_START));
+		refresh(q, stored);
+	}
+	return q->cur;
 }
 
-static __always_inline void refuse(struct side *side)
+/* The backend of a start that a packet belongs to. Its first packet but a SYN or an end makes it an
+ * entry, before the cell goes: who finds it in neither looks among the entries once more. */
+static __always_inline __u16 started_owner(const struct flow_query *q, struct cell_place start,
+					   struct side *side, __u16 home)
 {
-	__u32 now = now_seconds();
-	if (side->refused != now)
-		WRITE_ONCE(side->refused, now);
-}
-
-/* Remembers the flow as slot's and returns its owner: another CPU's if that was first, and
- * `otherwise` where there is no room, which the row then bears the stamp of. */
-static __always_inline __u16 remember(const struct packet *p, const struct flow_key *key,
-				      struct side *side, __u16 slot, __u16 flags, __u16 otherwise)
-{
-	struct flow mine = flow_to(p, slot, flags);
-	if (!bpf_map_update_elem(&lbd_flows, key, &mine, BPF_NOEXIST))
+	__u16 slot = start_slot(start.seen);
+	if (!has(record_of(q, slot), BACKEND_SERVES_KNOWN))
+		slot = q->cur;
+	if (q->kind == FLOW_PACKET_START) {
+		/* The second of its last SYN counts: the answer to it may be the one that arrives.
+		 */
+		__u64 mine = start_cell(q, slot);
+		if (slot != SLOT_NONE && mine != start.seen)
+			__sync_val_compare_and_swap(start.cell, start.seen, mine);
 		return slot;
-	struct flow *first = bpf_map_lookup_elem(&lbd_flows, key);
-	if (first && is_good(p, (struct flow){.owner = READ_ONCE(first->owner)}))
-		return first->slot;
-	refuse(side);
-	return otherwise;
+	}
+	if (q->kind == FLOW_PACKET_END || slot == SLOT_NONE || (home == q->cur && slot == home))
+		return slot;
+	__u16 owner = lbd_insert_flow(q, slot, FLOW_START);
+	if (owner == SLOT_NONE) {
+		refuse(q, side);
+		return slot;
+	}
+	count_event(FLOW_EVENT_CONFIRMED);
+	__sync_val_compare_and_swap(start.cell, start.seen, 0);
+	return owner;
+}
+
+/* A start goes to the row's new owner if it can be kept; on a row that lately could not, it doesn't
+ * try, or a SYN and its copy would go two ways. */
+static __always_inline __u16 new_owner(const struct flow_query *q, struct side *side,
+				       const struct backend *home, __u16 home_slot)
+{
+	bool waits = has(home, BACKEND_TAKES_NEW | BACKEND_DRAINING);
+	if (q->cur == SLOT_NONE)
+		return waits ? home_slot : q->cur;
+	if (waits && q->now - READ_ONCE(side->refused) < START_HOLD)
+		return home_slot;
+	if (has_room(q) && store_start(q, q->cur)) {
+		count_event(FLOW_EVENT_STARTED);
+		return q->cur;
+	}
+	refuse(q, side);
+	return waits ? home_slot : q->cur;
+}
+
+/* A flow met in its middle is home's, and kept so that the row can settle under it: at once while
+ * there are tokens, else with its second packet. Whatever isn't kept leaves its row a stamp. */
+static __always_inline __u16 adopted_owner(const struct flow_query *q, struct side *side,
+					   __u16 home)
+{
+	struct cell_place met = {};
+	if (!take_adopt_token() && !was_met(q, &met)) {
+		refuse(q, side);
+		return home;
+	}
+	__u16 owner = lbd_insert_flow(q, home, 0);
+	if (owner == SLOT_NONE) {
+		refuse(q, side);
+		return home;
+	}
+	count_event(FLOW_EVENT_ADOPTED);
+	if (met.cell)
+		__sync_val_compare_and_swap(met.cell, met.seen, 0);
+	return owner;
+}
+
+/* The slot of a flow on a moving row that single flows must be asked about. A function of its own,
+ * once for both families: the settled path stays short and its registers free. */
+__noinline int lbd_flow_owner(struct flow_query *q)
+{
+	if (!q)
+		return SLOT_NONE;
+	struct side *side = bpf_map_lookup_elem(&lbd_side, &q->row);
+	if (!side)
+		return q->cur;
+	struct side now = {.owner = READ_ONCE(side->owner)};
+	q->now = now_seconds();
+	q->print = flow_print(&cfg_hash_key, &q->key);
+	struct stored_flow stored = find_flow(q);
+	if (stored.cell)
+		return stored_owner(q, &stored);
+	struct cell_place start = find_start(q);
+	if (start.cell)
+		return started_owner(q, start, side, now.home);
+	stored = find_flow(q); /* a start that became an entry meanwhile */
+	if (stored.cell)
+		return stored_owner(q, &stored);
+	if (now.home == q->cur)
+		return q->cur;
+
+	const struct backend *home = record_of(q, now.home);
+	if (q->kind == FLOW_PACKET_START)
+		return new_owner(q, side, home, now.home);
+	/* Unknown UDP may be a new flow, too: a home that is down must not get it. */
+	__u16 needs = q->key.protocol == IPPROTO_TCP ? BACKEND_SERVES_KNOWN
+						     : BACKEND_TAKES_NEW | BACKEND_DRAINING;
+	if (!has(home, needs))
+		return q->cur;
+	return q->kind == FLOW_PACKET_END ? now.home : adopted_owner(q, side, now.home);
+}
+
+/* ---- The packet ---- */
+static __always_inline void read_tcp(const struct packet *p, struct flow_query *q, const bool v6)
+{
+	const struct tcphdr *tcp = p->at;
+	__u32 ip = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	if ((const void *)(tcp + 1) > p->end)
+		return;
+	q->sequence = bpf_ntohl(tcp->seq);
+	q->has_data = p->length > ip + tcp->doff * 4;
+	if (tcp->fin || tcp->rst)
+		q->kind = FLOW_PACKET_END;
+	else if (tcp->syn && !tcp->ack)
+		q->kind = FLOW_PACKET_START;
+}
+
+/* A QUIC long header in a datagram of an Initial's size. Other UDP shows no beginning. */
+static __always_inline void read_udp(const struct packet *p, struct flow_query *q)
+{
+	const struct udphdr *udp = p->at;
+	const __u8 *payload = (const void *)(udp + 1);
+	if ((const void *)(payload + 1) <= p->end && (*payload & 0xc0) == 0xc0 &&
+	    bpf_ntohs(udp->len) >= QUIC_INITIAL_MIN + sizeof(*udp))
+		q->kind = FLOW_PACKET_START;
+}
+
+static __always_inline struct flow_query query_of(const struct packet *p, __u32 row, __u16 cur,
+						  const bool v6)
+{
+	struct flow_query q = {
+		.key = {.source_port = ((const __be16 *)&p->ports)[0],
+			.destination_port = destination_port(p),
+			.protocol = p->protocol,
+			.v6 = v6,
+			.service = p->service},
+		.row = row,
+		.backend_base = p->frontend->backend_base,
+		.cur = cur,
+	};
+	__builtin_memcpy(q.key.source, p->source, v6 ? 16 : 4);
+	__builtin_memcpy(q.key.destination, p->destination, v6 ? 16 : 4);
+	if (p->protocol == IPPROTO_TCP)
+		read_tcp(p, &q, v6);
+	else
+		read_udp(p, &q);
+	return q;
 }
 
 /* The slot of a packet's flow on a moving row; `cur` was read before the side record. */
 static __always_inline __u16 moving_owner(const struct packet *p, __u32 row, __u16 cur,
 					  const bool v6)
 {
-	struct side *side = bpf_map_lookup_elem(&lbd_side, &row);
+	const struct side *side = bpf_map_lookup_elem(&lbd_side, &row);
 	if (!side)
 		return cur;
 	struct side now = {.owner = READ_ONCE(side->owner)};
 	if (now.home == cur && !(now.filter & filter_bit(p->hash)))
 		return cur;
-
-	struct flow_key key = key_of(p, v6);
-	struct flow *stored = bpf_map_lookup_elem(&lbd_flows, &key);
-	if (stored)
-		return stored_owner(p, stored, cur, v6);
-	if (now.home == cur)
-		return cur;
-
-	const struct backend *home = record_of(p, now.home);
-	if (starts_flow(p)) {
-		if (cur == SLOT_NONE)
-			return cur;
-		bool waits = has(home, BACKEND_TAKES_NEW | BACKEND_DRAINING);
-		return remember(p, &key, side, cur, FLOW_START, waits ? now.home : cur);
-	}
-	/* Unknown UDP may be a new flow, too: a home that is down must not get it. */
-	__u16 needs = p->protocol == IPPROTO_TCP ? BACKEND_SERVES_KNOWN
-						 : BACKEND_TAKES_NEW | BACKEND_DRAINING;
-	if (has(home, needs) && ends_flow(p))
-		return now.home;
-	if (has(home, needs))
-		return remember(p, &key, side, now.home, 0, now.home);
-	return cur;
+	struct flow_query q = query_of(p, row, cur, v6);
+	return lbd_flow_owner(&q);
 }
 #endif

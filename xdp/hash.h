@@ -47,6 +47,55 @@ LBD_INLINE __u32 filter_bit(__u32 hash)
 	return 1u << (hash & 15);
 }
 
+/* ---- Flow memory ----
+ * A flow's print: of the whole tuple and the service, whatever the row is chosen by. All 64 bits
+ * count: two multiplications spread what a sum leaves in its lower half. */
+LBD_INLINE __u64 flow_print(const volatile struct hash_key *key, const struct flow_key *flow)
+{
+	const volatile __u64 *k = key->print;
+	__u32 ports = (__u32)flow->destination_port << 16 | flow->source_port;
+	__u32 rest = (__u32)flow->service << 8 | flow->protocol;
+	__u64 h = k[0] + k[1] * ports + k[2] * rest + k[3] * flow->source[0] +
+		  k[4] * flow->destination[0];
+	if (flow->v6)
+		h += k[5] * flow->source[1] + k[6] * flow->source[2] + k[7] * flow->source[3] +
+		     k[8] * flow->destination[1] + k[9] * flow->destination[2] +
+		     k[10] * flow->destination[3];
+	h ^= h >> 32;
+	h *= 0x9fb21c651e98df25ull;
+	h ^= h >> 29;
+	h *= 0xd6e8feb86659fd93ull;
+	return h ^ h >> 32;
+}
+
+/* What of a print stands in cells. */
+LBD_INLINE __u32 print_tag(__u64 print)
+{
+	return (__u32)print;
+}
+LBD_INLINE __u16 print_mark(__u64 print)
+{
+	return (__u16)(print >> 32 | 0x8000);
+}
+LBD_INLINE __u32 print_start(__u64 print)
+{
+	return (__u32)(print >> 32) & 0xfff;
+}
+LBD_INLINE __u64 print_adopt(__u64 print)
+{
+	return print & 0xffffffffffffull;
+}
+
+/* The two lines of a print in a table of `lines`; they can be the same. */
+LBD_INLINE __u32 print_home(__u64 print, __u32 lines)
+{
+	return row_of((__u32)(print >> 32), lines);
+}
+LBD_INLINE __u32 print_away(__u64 print, __u32 lines)
+{
+	return row_of((__u32)((print ^ print >> 17) * 0x9e3779b97f4a7c15ull >> 32), lines);
+}
+
 /* ---- Frontend tables: keys are the operator's, so nothing here is secret ---- */
 
 /* Never 0: port, protocol and the top bit share a word. port in network order. */

@@ -12,6 +12,11 @@
 const volatile struct hash_key cfg_hash_key = {};
 /* Each packet's end is written to lbd_trace: replay and `why`, never a live program. */
 const volatile bool cfg_trace = false;
+/* The time is lbd_seconds instead of the kernel's clock: tests of hours. */
+const volatile bool cfg_given_time = false;
+/* Lines of the flow memory. */
+const volatile __u32 cfg_flow_lines = 1;
+const volatile __u32 cfg_start_lines = 1;
 
 #define LBD_MAP(name, kind, entries, key_type, value_type, flags)                                  \
 	struct {                                                                                   \
@@ -33,7 +38,12 @@ LBD_MAP(lbd_backends, BPF_MAP_TYPE_ARRAY, 1 /* daemon */, __u32, struct backend,
 LBD_MAP(lbd_next_hops, BPF_MAP_TYPE_ARRAY, NEXT_HOPS_MAX, __u32, struct next_hop, BPF_F_MMAPABLE);
 LBD_MAP(lbd_counters, BPF_MAP_TYPE_PERCPU_ARRAY, 1 /* daemon */, __u32, struct counter, 0);
 LBD_MAP(lbd_reasons, BPF_MAP_TYPE_PERCPU_ARRAY, REASON_COUNT, __u32, struct counter, 0);
-LBD_MAP(lbd_flows, BPF_MAP_TYPE_HASH, 1 /* daemon */, struct flow_key, struct flow, 0);
+LBD_MAP(lbd_flows, BPF_MAP_TYPE_ARRAY, 1 /* daemon */, __u32, struct flow_line, BPF_F_MMAPABLE);
+LBD_MAP(lbd_flow_details, BPF_MAP_TYPE_ARRAY, FLOWS_PER_LINE /* daemon */, __u32,
+	struct flow_detail, BPF_F_MMAPABLE);
+LBD_MAP(lbd_starts, BPF_MAP_TYPE_ARRAY, 1 /* daemon */, __u32, struct cell_line, BPF_F_MMAPABLE);
+LBD_MAP(lbd_adopts, BPF_MAP_TYPE_ARRAY, 1 /* daemon */, __u32, struct cell_line, BPF_F_MMAPABLE);
+LBD_MAP(lbd_flow_events, BPF_MAP_TYPE_PERCPU_ARRAY, FLOW_EVENT_COUNT, __u32, struct counter, 0);
 LBD_MAP(lbd_allow4, BPF_MAP_TYPE_LPM_TRIE, ALLOW_MAX, struct allow_key4, __u8, BPF_F_NO_PREALLOC);
 LBD_MAP(lbd_allow6, BPF_MAP_TYPE_LPM_TRIE, ALLOW_MAX, struct allow_key6, __u8, BPF_F_NO_PREALLOC);
 LBD_MAP(lbd_locals, BPF_MAP_TYPE_HASH, LOCALS_MAX, struct local_key, __u8, BPF_F_NO_PREALLOC);
@@ -42,4 +52,7 @@ LBD_MAP(lbd_locals, BPF_MAP_TYPE_HASH, LOCALS_MAX, struct local_key, __u8, BPF_F
  * address that needs it is: a packet whose bit is clear is nobody's here. */
 __u64 lbd_address_filter[1 << (ADDRESS_FILTER_BITS - 6)] = {};
 struct trace lbd_trace = {};
+__u32 lbd_seconds = 0;
+/* How many flows may still be adopted without further ado; the daemon refills it. */
+__s64 lbd_adopt_tokens = 0;
 #endif

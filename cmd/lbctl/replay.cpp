@@ -130,11 +130,11 @@ Result<std::unique_ptr<dataplane::DataPlane>> prepare(const ReplayOptions& optio
                                                       const Log& log) {
   const desired::Desired desired = desired::desire(config);
   const abi::hash_key hash_key = dataplane::hash_key_from(config.hash_key);
-  auto plane = dataplane::DataPlane::open(
-      {.sizes = reconcile::sizes_for(desired, config.connection_table.entries),
-       .hash_key = hash_key,
-       .trace = true},
-      log);
+  auto plane =
+      dataplane::DataPlane::open({.sizes = reconcile::sizes_for(desired, config.connection_table),
+                                  .hash_key = hash_key,
+                                  .trace = true},
+                                 log);
   if (!plane) return plane;
   const ReplayRoutes routes{options, if_nametoindex("lo")};
   reconcile::Reconciler reconciler{**plane, hash_key, log};

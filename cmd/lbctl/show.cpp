@@ -93,16 +93,18 @@ std::string show_status(const value& status) {
   const value& rows = field(status, "rows");
   const value& config = field(status, "config");
   const value& last = field(status, "lastReconcile");
+  const value& memory = field(status, "flowMemory");
   std::string shown = fmt::format(
       "lbd {}, pid {}, up {}\n"
       "configuration  {}, loaded {}\n"
       "rows           {}, {} of them moving\n"
-      "flows          {}\n"
+      "flows          {} stored, {} starting, {} new ones a second fit\n"
       "last change    {} map writes, {} rows moved\n",
       or_nothing(text(status, "version")), or_nothing(text(status, "pid")),
       counted(status, "uptimeSeconds", duration_text), or_nothing(text(config, "file")),
       or_nothing(text(config, "loadedAt")), counted(rows, "total"), counted(rows, "moving"),
-      counted(status, "flows"), counted(last, "writes"), counted(last, "rowsMoved"));
+      counted(status, "flows"), counted(memory, "starts"), counted(memory, "startsPerSecond"),
+      counted(last, "writes"), counted(last, "rowsMoved"));
 
   Table interfaces{{{"INTERFACE"}, {"MODE"}, {"PROGRAM", Align::right}}};
   for (const value& one : list(status, "interfaces"))
@@ -177,9 +179,20 @@ std::string show_stats(const value& stats) {
     for (const auto& [reason, count] : *by_reason)
       reasons.add(
           {std::string{reason}, counted(count, "packets"), counted(count, "bytes", bytes_text)});
+  Table flows{{{"FLOWS OF MOVING ROWS"}, {"COUNT", Align::right}}};
+  constexpr std::pair<std::string_view, std::string_view> events[] = {
+      {"started", "started"},     {"confirmed", "confirmed"}, {"adopted", "adopted"},
+      {"refused", "refused"},     {"rows yielded", "yields"}, {"stored now", "entries"},
+      {"starting now", "starts"},
+  };
+  for (const auto& [title, key] : events)
+    if (const std::string count = counted(field(stats, "flowMemory"), key);
+        count != "0" && count != "-")
+      flows.add({std::string{title}, count});
   std::string shown;
   append(shown, services);
   append(shown, reasons);
+  append(shown, flows);
   return shown.empty() ? "nothing counted\n" : shown;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <csignal>
 
 #include "lb/dataplane/keys.h"
@@ -45,7 +46,8 @@ reconcile::IdleTimes idle_times(const config::ConnectionTable& table, std::uint6
   const auto closing = whole(table.tcp_closing);
   return {.tcp = whole(table.tcp_idle),
           .tcp_closing = crowded ? std::min(closing, closing_when_crowded) : closing,
-          .udp = whole(table.udp_idle)};
+          .udp = whole(table.udp_idle),
+          .change_wait = whole(table.change_wait)};
 }
 
 /// Whether --break-flows lets a fixed key change: a service is made anew then.
@@ -105,11 +107,11 @@ Result<> Daemon::start() {
 
 Result<> Daemon::start_data_plane() {
   const abi::hash_key hash_key = dataplane::hash_key_from(config_.hash_key);
-  auto plane = dataplane::DataPlane::open(
-      {.pin_path = config_.node.pin_path,
-       .sizes = reconcile::sizes_for(desired_, config_.connection_table.entries),
-       .hash_key = hash_key},
-      log_);
+  auto plane =
+      dataplane::DataPlane::open({.pin_path = config_.node.pin_path,
+                                  .sizes = reconcile::sizes_for(desired_, config_.connection_table),
+                                  .hash_key = hash_key},
+                                 log_);
   if (!plane) return std::move(plane).error();
   plane_ = std::move(*plane);
   reconciler_.emplace(*plane_, hash_key, log_);
@@ -359,26 +361,43 @@ void Daemon::wait_for_second() {
 
 void Daemon::each_second() {
   tend_interfaces();
-  const auto begun = steady_clock::now();
-  const auto scan = begun < next_scan_ ? reconcile::Scan::no
-                    : flows_stored_    ? reconcile::Scan::yes
-                                       : reconcile::Scan::if_needed;
-  const auto swept = reconciler_->sweep(idle_times(config_.connection_table, flows_stored_), scan);
-  if (!swept) {
+  if (reconciler_->sweeping()) return;
+  sweep_begun_ = steady_clock::now();
+  const auto scan = sweep_begun_ < next_scan_ ? reconcile::Scan::no
+                    : flows_stored_           ? reconcile::Scan::yes
+                                              : reconcile::Scan::if_needed;
+  const auto begun =
+      reconciler_->begin_sweep(idle_times(config_.connection_table, flows_stored_), scan);
+  if (begun)
+    continue_sweep();
+  else
+    log_.error("sweep_failed", {{"reason", begun.error().message()}});
+}
+
+/// A step of a few milliseconds; between two of them others have their turn.
+void Daemon::continue_sweep() {
+  const auto swept = reconciler_->continue_sweep();
+  if (!swept)
     log_.error("sweep_failed", {{"reason", swept.error().message()}});
-    return;
+  else if (*swept)
+    swept_all(**swept);
+  else if (reconciler_->sweeping())
+    boost::asio::post(io_, [this] { continue_sweep(); });
+}
+
+void Daemon::swept_all(const reconcile::Swept& swept) {
+  if (swept.scanned) {
+    next_scan_ = sweep_begun_ + (steady_clock::now() - sweep_begun_) * scan_share;
+    flows_stored_ = swept.flows;
   }
-  if (swept->scanned) {
-    next_scan_ = begun + (steady_clock::now() - begun) * scan_share;
-    flows_stored_ = swept->flows;
-  }
-  if (swept->backends_freed != 0 || swept->services_freed != 0) want_routes();
-  if (swept->rows_settled + swept->backends_freed + swept->services_freed != 0)
-    log_.info("swept", {{"rows_settled", swept->rows_settled},
-                        {"rows_moving", swept->rows_moving},
-                        {"flows_deleted", swept->flows_deleted},
-                        {"backends_freed", swept->backends_freed},
-                        {"services_freed", swept->services_freed}});
+  if (swept.backends_freed != 0 || swept.services_freed != 0) want_routes();
+  if (swept.rows_settled + swept.rows_yielded + swept.backends_freed + swept.services_freed != 0)
+    log_.info("swept", {{"rows_settled", swept.rows_settled},
+                        {"rows_yielded", swept.rows_yielded},
+                        {"rows_moving", swept.rows_moving},
+                        {"flows_deleted", swept.flows_deleted},
+                        {"backends_freed", swept.backends_freed},
+                        {"services_freed", swept.services_freed}});
 }
 
 void Daemon::run() {

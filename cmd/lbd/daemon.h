@@ -67,6 +67,8 @@ class Daemon {
   void wait_for_signals();
   void wait_for_second();
   void each_second();
+  void continue_sweep();
+  void swept_all(const reconcile::Swept&);
 
   const std::string file_;
   const Log& log_;
@@ -86,6 +88,7 @@ class Daemon {
   std::vector<reconcile::Refused> refused_;
   std::map<std::string, std::string> unattached_;  // configured interfaces, and why not
   serve::ReconcileStatus last_reconcile_;
+  std::chrono::steady_clock::time_point sweep_begun_{};
   std::chrono::steady_clock::time_point next_scan_{};
   std::uint64_t flows_stored_ = 1;  // as the last scan saw; a predecessor may have left some
 };

@@ -99,7 +99,7 @@ TEST_CASE("links outlive the daemon and change their program under it") {
   CHECK(plane->program_id() != attached.program_id);
   CHECK(expect(attach(*plane, "lan.0", XdpMode::automatic, quiet)).program_id ==
         plane->program_id());
-  expect(plane->grow({.rows = 1000, .backends = 0, .counters = 0, .flows = 0}));
+  expect(plane->grow({.rows = 1000, .backends = 0, .counters = 0}));
   CHECK(program_on("lan.0") == plane->program_id());
 
   expect(detach(*plane, "lan.0"));
@@ -146,7 +146,7 @@ TEST_CASE("an interface made anew under its old name is attached anew") {
   const Attached before = expect(attach(*plane, "lan0", XdpMode::automatic, quiet));
   OwnNetwork::sh("ip link del lan0");
   CHECK(expect(attachments(*plane)).empty());
-  expect(plane->grow({.rows = 1000, .backends = 0, .counters = 0, .flows = 0}));
+  expect(plane->grow({.rows = 1000, .backends = 0, .counters = 0}));
   OwnNetwork::add_veth("lan0");
   CHECK(program_on("lan0") == 0);
   const Attached after = expect(attach(*plane, "lan0", XdpMode::automatic, quiet));
@@ -181,7 +181,7 @@ TEST_CASE("no packet is lost or counted twice while maps grow under traffic") {
     }
   }};
   for (std::uint32_t counters = 5; counters < 10; counters++) {
-    const auto grown = plane->grow({.rows = 0, .backends = 0, .counters = counters, .flows = 0});
+    const auto grown = plane->grow({.rows = 0, .backends = 0, .counters = counters});
     CHECK(grown.has_value());
   }
   stop = true;

@@ -38,7 +38,7 @@ class PinPath {
 inline Options small(const PinPath& path) {
   Options options;
   options.pin_path = path;
-  options.sizes = {.rows = 64, .backends = 4, .counters = 4, .flows = 16};
+  options.sizes = {.rows = 64, .backends = 4, .counters = 4, .flow_lines = 4, .start_lines = 2};
   options.hash_key.k[0] = 1;
   return options;
 }
@@ -75,6 +75,16 @@ inline void fill(Tables& tables) {
   publish(cell.key, key4_of(key));
   const std::uint32_t bit = address_bit_of(key.address);
   tables.address_filter[bit / 64] |= 1ULL << (bit % 64);
+}
+
+/// As a program stores it, but for the print.
+inline void store_flow(Tables& tables, std::uint16_t slot) {
+  abi::flow_cell& cell = tables.flows[1].cell[1];
+  cell.slot = slot;
+  cell.flags = abi::FLOW_USED;
+}
+[[nodiscard]] inline std::uint16_t stored_slot(const Tables& tables) {
+  return tables.flows[1].cell[1].slot;
 }
 
 /// To that service. The IPv4 checksum is left 0: nobody on the way to the program looks.

@@ -25,14 +25,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-abi::flow_key flow_from(std::uint16_t port) {
-  return flow_key_of({.source = *IpAddress::parse("10.0.0.1"),
-                      .source_port = Port{port},
-                      .destination = *IpAddress::parse("10.0.0.2"),
-                      .destination_port = Port{80},
-                      .protocol = Protocol::udp});
-}
-
 std::uint32_t id_of(const fs::path& pin) {
   const Fd fd{bpf_obj_get(pin.c_str())};
   REQUIRE(fd);
@@ -42,10 +34,11 @@ std::uint32_t id_of(const fs::path& pin) {
   return info.id;
 }
 
-const char* const map_names[] = {"lbd_frontends4", "lbd_frontends6", "lbd_ring",     "lbd_side",
-                                 "lbd_backends",   "lbd_next_hops",  "lbd_counters", "lbd_reasons",
-                                 "lbd_flows",      "lbd_allow4",     "lbd_allow6",   "lbd_locals",
-                                 "lbd_bss",        "lbd_services",   "lbd_counted",  "lbd_meta"};
+const char* const map_names[] = {
+    "lbd_frontends4", "lbd_frontends6", "lbd_ring",        "lbd_side",    "lbd_backends",
+    "lbd_next_hops",  "lbd_counters",   "lbd_reasons",     "lbd_flows",   "lbd_flow_details",
+    "lbd_starts",     "lbd_adopts",     "lbd_flow_events", "lbd_allow4",  "lbd_allow6",
+    "lbd_locals",     "lbd_bss",        "lbd_services",    "lbd_counted", "lbd_meta"};
 
 }  // namespace
 
@@ -56,9 +49,9 @@ TEST_CASE("the program loads here, within its ceilings") {
   WARN("lbd_xdp: " << program.verified_instructions << " instructions verified, "
                    << program.xlated_bytes << " bytes, jited " << program.jited_bytes);
   // A tenth above what it takes now: what makes it larger should be meant.
-  CHECK(program.verified_instructions < 13'800);
-  CHECK(program.xlated_bytes < 28'300);
-  CHECK(program.jited_bytes < 16'500);
+  CHECK(program.verified_instructions < 18'400);
+  CHECK(program.xlated_bytes < 40'300);
+  CHECK(program.jited_bytes < 22'400);
 }
 
 TEST_CASE("the self-test passes with the shipped program") {
@@ -67,7 +60,7 @@ TEST_CASE("the self-test passes with the shipped program") {
 
 TEST_CASE("a private data plane leaves nothing pinned and runs frames") {
   Options options;
-  options.sizes = {.rows = 32, .backends = 1, .counters = 2, .flows = 1};
+  options.sizes = {.rows = 32, .backends = 1, .counters = 2};
   options.trace = true;
   const auto plane = opened(options);
   fill(plane->tables());
@@ -81,26 +74,26 @@ TEST_CASE("a private data plane leaves nothing pinned and runs frames") {
 
 TEST_CASE("typed maps find, insert once, walk and erase") {
   Options options;
-  options.sizes.flows = 3000;
   const auto plane = opened(options);
-  const auto& flows = plane->tables().flows;
-  abi::flow flow{};
-  for (std::uint16_t port = 0; port < 3000; port++) {
-    flow.seen = port;
-    REQUIRE(expect(flows.insert(flow_from(port), flow)) == Inserted::yes);
-  }
-  CHECK(expect(flows.insert(flow_from(7), flow)) == Inserted::was_there);
-  CHECK_FALSE(flows.insert(flow_from(3000), flow).has_value());  // full
-  CHECK(expect(flows.find(flow_from(7)))->seen == 7);
-  std::uint64_t sum = 0;
-  expect(flows.for_each([&](const abi::flow_key& key, const abi::flow& found) {
-    sum += found.seen;
-    if (found.seen % 2 == 0) CHECK(flows.erase(key).has_value());
+  const auto& locals = plane->tables().locals;
+  const auto address = [](std::uint32_t i) {
+    return local_key_of(
+        IpAddress::v4({10, 0, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)}));
+  };
+  for (std::uint32_t i = 0; i < LOCALS_MAX; i++)
+    REQUIRE(expect(locals.insert(address(i), static_cast<std::uint8_t>(i))) == Inserted::yes);
+  CHECK(expect(locals.insert(address(7), 0)) == Inserted::was_there);
+  CHECK_FALSE(locals.insert(address(LOCALS_MAX), 0).has_value());  // full
+  CHECK(expect(locals.find(address(7))) == 7);
+  std::uint64_t seen = 0;
+  expect(locals.for_each([&](const abi::local_key& key, std::uint8_t value) {
+    seen++;
+    if (value % 2 == 0) CHECK(locals.erase(key).has_value());
   }));
-  CHECK(sum == 3000ULL * 2999 / 2);
-  CHECK(expect(flows.count()) == 1500);
-  CHECK_FALSE(expect(flows.find(flow_from(8))).has_value());
-  CHECK(expect(flows.erase(flow_from(8))) == Erased::was_absent);
+  CHECK(seen == LOCALS_MAX);
+  CHECK(expect(locals.count()) == LOCALS_MAX / 2);
+  CHECK_FALSE(expect(locals.find(address(8))).has_value());
+  CHECK(expect(locals.erase(address(8))) == Erased::was_absent);
 
   const auto& allowed = plane->tables().allow6;
   CHECK(expect(allowed.keys()).empty());
@@ -109,6 +102,21 @@ TEST_CASE("typed maps find, insert once, walk and erase") {
   CHECK(expect(allowed.keys()).size() == 3);
   CHECK(expect(allowed.erase(allow_key6_of(3, *Prefix::parse("::/0")))) == Erased::yes);
   CHECK(expect(allowed.keys()).size() == 2);
+}
+
+TEST_CASE("the flow memory changes its size while nothing is in it") {
+  const PinPath path;
+  Options options = small(path);
+  auto plane = opened(options);
+  const bool moving = GENERATE(false, true);
+  if (moving) plane->tables().row(9) = ROW_MOVING | 1;
+  plane.reset();
+  options.sizes.flow_lines = 1000;
+  options.sizes.start_lines = 500;
+  plane = opened(options);
+  CHECK(plane->sizes().flow_lines == (moving ? 4 : 1000));
+  CHECK(plane->sizes().start_lines == (moving ? 2 : 500));
+  CHECK(plane->tables().adopts.size() == plane->sizes().start_lines);
 }
 
 TEST_CASE("per-CPU counters are summed one by one, in ranges, and set to 0") {
@@ -142,13 +150,14 @@ TEST_CASE("what one daemon pins the next one finds as it was") {
   {
     const auto plane = opened(small(path));
     CHECK_FALSE(plane->adopted());
-    CHECK(plane->sizes() == Sizes{.rows = 64, .backends = 4, .counters = 4, .flows = 16});
+    CHECK(plane->sizes() ==
+          Sizes{.rows = 64, .backends = 4, .counters = 4, .flow_lines = 4, .start_lines = 2});
     plane->tables().row(63) = 0x1234;
     plane->tables().side[63].home = 7;
     plane->tables().backends[3].generation = 9;
     plane->tables().services[5].name[0] = 'w';
     plane->tables().address_filter[1023] = 11;
-    expect(plane->tables().flows.insert(flow_from(1), {}));
+    store_flow(plane->tables(), 3);
     program_id = plane->program_id();
     for (const char* name : map_names) ids.push_back(id_of(path / name));
   }
@@ -160,7 +169,7 @@ TEST_CASE("what one daemon pins the next one finds as it was") {
   CHECK(plane->tables().backends[3].generation == 9);
   CHECK(plane->tables().services[5].name[0] == 'w');
   CHECK(plane->tables().address_filter[1023] == 11);
-  CHECK(expect(plane->tables().flows.count()) == 1);
+  CHECK(stored_slot(plane->tables()) == 3);
   std::size_t i = 0;
   for (const char* name : map_names) CHECK(id_of(path / name) == ids[i++]);
   CHECK_FALSE(fs::exists(path / "old"));
@@ -272,16 +281,12 @@ TEST_CASE("growing keeps all that was in the maps") {
   plane->tables().side[63].refused = 17;
   plane->tables().backends[3].generation = 9;
   plane->tables().counted[3] = {100, 200};
-  for (std::uint16_t port = 0; port < 16; port++) {
-    abi::flow flow{};
-    flow.slot = port;
-    expect(plane->tables().flows.insert(flow_from(port), flow));
-  }
   const std::uint32_t frontends = id_of(path / "lbd_frontends4");
 
-  const Sizes wanted{.rows = 65, .backends = 9, .counters = 5, .flows = 17};
+  const Sizes wanted{.rows = 65, .backends = 9, .counters = 5, .flow_lines = 5, .start_lines = 2};
   expect(plane->grow(wanted));
-  CHECK(plane->sizes() == Sizes{.rows = 96, .backends = 9, .counters = 5, .flows = 17});
+  CHECK(plane->sizes() ==
+        Sizes{.rows = 96, .backends = 9, .counters = 5, .flow_lines = 5, .start_lines = 2});
   const auto check = [&] {
     Tables& tables = plane->tables();
     CHECK(tables.ring.size() == 3);
@@ -291,8 +296,8 @@ TEST_CASE("growing keeps all that was in the maps") {
     CHECK(tables.backends[3].generation == 9);
     CHECK(packets_counted(tables, 1) == 1);
     CHECK(packets_counted(tables, 3) == 100);
-    CHECK(expect(tables.flows.count()) == 16);
-    CHECK(expect(tables.flows.find(flow_from(15)))->slot == 15);
+    CHECK(tables.flows.size() == 5);
+    CHECK(tables.flow_details.size() == 20);
     CHECK(id_of(path / "lbd_frontends4") == frontends);
     CHECK_FALSE(fs::exists(path / "old"));
   };
@@ -328,10 +333,10 @@ TEST_CASE("what programs wrote to replaced maps is carried over by a successor, 
   const PinPath path;
   auto plane = opened(small(path));
   plane->tables().counted[2] = {1000, 0};
-  const char* const replaced[] = {"lbd_side", "lbd_flows", "lbd_counters", "lbd_counted"};
+  const char* const replaced[] = {"lbd_side", "lbd_counters", "lbd_counted"};
   std::vector<Fd> pins;
   for (const char* name : replaced) pins.emplace_back(bpf_obj_get((path / name).c_str()));
-  expect(plane->grow({.rows = 96, .backends = 4, .counters = 5, .flows = 32}));
+  expect(plane->grow({.rows = 96, .backends = 4, .counters = 5}));
   plane->tables().side[1].refused = 50;
   plane.reset();
 
@@ -340,20 +345,15 @@ TEST_CASE("what programs wrote to replaced maps is carried over by a successor, 
   abi::side side{};
   side.refused = 70;
   REQUIRE(bpf_map_update_elem(pins[0].get(), &row, &side, BPF_ANY) == 0);
-  const abi::flow_key key = flow_from(5);
-  abi::flow flow{};
-  flow.slot = 6;
-  REQUIRE(bpf_map_update_elem(pins[1].get(), &key, &flow, BPF_ANY) == 0);
   const std::uint32_t index = 2;
   std::vector<abi::counter> cpus(static_cast<std::size_t>(libbpf_num_possible_cpus()), {1, 10});
-  REQUIRE(bpf_map_update_elem(pins[2].get(), &index, cpus.data(), BPF_ANY) == 0);
+  REQUIRE(bpf_map_update_elem(pins[1].get(), &index, cpus.data(), BPF_ANY) == 0);
   for (int round = 0; round < 2; round++) {
     REQUIRE(::mkdir((path / "old").c_str(), 0700) == 0);
     for (std::size_t i = 0; i < pins.size(); i++)
       REQUIRE(bpf_obj_pin(pins[i].get(), (path / "old" / replaced[i]).c_str()) == 0);
     plane = opened(small(path));
     CHECK(plane->tables().side[1].refused == 70);
-    CHECK(expect(plane->tables().flows.find(key))->slot == 6);
     CHECK(packets_counted(plane->tables(), 2) == 1000 + cpus.size());
     CHECK_FALSE(fs::exists(path / "old"));
     plane.reset();
@@ -366,13 +366,14 @@ TEST_CASE("a daemon killed at any time while it grows leaves a whole data plane"
   auto plane = opened(options);
   plane->tables().row(7) = 77;
   plane->tables().counted[1] = {5, 6};
-  expect(plane->tables().flows.insert(flow_from(1), {}));
+  plane->tables().row(8) = ROW_MOVING;
+  store_flow(plane->tables(), 3);
   plane.reset();
   for (int round = 0; round < 40; round++) {
     INFO("round " << round);
     options.sizes.rows += 32;
     options.sizes.counters++;
-    options.sizes.flows++;
+    options.sizes.flow_lines++;
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) ::_exit(DataPlane::open(options, quiet).has_value() ? 0 : 1);
@@ -385,7 +386,8 @@ TEST_CASE("a daemon killed at any time while it grows leaves a whole data plane"
     CHECK(plane->adopted());
     CHECK(plane->tables().row(7) == 77);
     CHECK(packets_counted(plane->tables(), 1) == 5);
-    CHECK(expect(plane->tables().flows.count()) == 1);
+    CHECK(stored_slot(plane->tables()) == 3);  // a row moves: its table stays
+    CHECK(plane->sizes().flow_lines == 4);
     CHECK_FALSE(fs::exists(path / "old"));
     CHECK_FALSE(fs::exists(path / "next"));
     plane.reset();
@@ -428,7 +430,7 @@ TEST_CASE("bpffs is mounted for its owner alone where none is") {
 
 TEST_CASE("every map's memory is known") {
   Options options;
-  options.sizes = {.rows = 65536, .backends = 100, .counters = 100, .flows = 1000};
+  options.sizes = {.rows = 65536, .backends = 100, .counters = 100, .flow_lines = 1000};
   const auto plane = opened(options);
   const auto maps = plane->maps();
   CHECK(maps.size() == std::size(map_names));
@@ -440,7 +442,7 @@ TEST_CASE("every map's memory is known") {
       CHECK(map.max_entries == 65536);
       CHECK(map.bytes >= 65536 * 16);
     }
-    if (map.name == "lbd_flows") CHECK(map.entries == 0);
+    if (map.name == "lbd_flow_details") CHECK(map.entries == 0);
     if (map.name != "lbd_allow4" && map.name != "lbd_allow6") CHECK(map.bytes > 0);
   }
 }

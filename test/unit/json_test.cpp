@@ -166,21 +166,28 @@ TEST_CASE("stats: a backend keeps its own counts when the list is sorted; reason
        {"name":"web","port":"0","protocol":"UDP","packets":3,"bytes":300,"backends":[
          {"address":"10.0.0.9","packets":3,"bytes":300},
          {"address":"10.0.0.11","packets":0,"bytes":0},
-         {"address":"fd00::b","packets":0,"bytes":0}]}]})"));
+         {"address":"fd00::b","packets":0,"bytes":0}]}],
+     "flowMemory":{"entries":0,"starts":0,"startsPerSecond":0,"started":0,"confirmed":0,
+                   "adopted":0,"refused":0,"yields":0}})"));
 }
+
+const std::string no_flows =
+    R"("flowMemory":{"entries":0,"starts":0,"startsPerSecond":0,"started":0,"confirmed":0,)"
+    R"("adopted":0,"refused":0,"yields":0}})";
 
 TEST_CASE("stats: counts use all 64 bits") {
   Snapshot snapshot;
   snapshot.reasons = {{"no-backend", {UINT64_MAX, UINT64_MAX - 1}}};
   CHECK(serialize(serve::stats_json(snapshot)) ==
         R"({"reasons":{"no-backend":{"packets":18446744073709551615,)"
-        R"("bytes":18446744073709551614}},"services":[]})");
+        R"("bytes":18446744073709551614}},"services":[],)" +
+            no_flows);
 }
 
 TEST_CASE("an empty data plane has its shape, too") {
   CHECK(serialize(serve::services_json({})) == "[]");
   CHECK(serialize(serve::backends_json({})) == "[]");
-  CHECK(serialize(serve::stats_json({})) == R"({"reasons":{},"services":[]})");
+  CHECK(serialize(serve::stats_json({})) == R"({"reasons":{},"services":[],)" + no_flows);
 }
 
 TEST_CASE("status: every key in the contract's order, the time in RFC 3339 and UTC") {
@@ -192,7 +199,14 @@ TEST_CASE("status: every key in the contract's order, the time in RFC 3339 and U
   status.maps = {{"lbd_rings", 1, 64, 1048576}};
   status.rows_total = 65537;
   status.rows_moving = 3;
-  status.flows = 5;
+  status.flows = {.entries = 5,
+                  .starts = 4,
+                  .starts_per_second = 3,
+                  .started = 9,
+                  .confirmed = 8,
+                  .adopted = 7,
+                  .refused = 6,
+                  .yields = 2};
   status.config = {"/etc/lbd.yaml", std::chrono::system_clock::from_time_t(1000000000)};
   status.refused = {{"big", "no room in lbd_rings"}};
   status.last_reconcile = {12, 3};
@@ -201,6 +215,8 @@ TEST_CASE("status: every key in the contract's order, the time in RFC 3339 and U
      "interfaces":[{"name":"lan0","mode":"native","programId":42}],
      "maps":[{"name":"lbd_rings","entries":1,"maxEntries":64,"bytes":1048576}],
      "rows":{"total":65537,"moving":3},"flows":5,
+     "flowMemory":{"entries":5,"starts":4,"startsPerSecond":3,"started":9,"confirmed":8,
+                   "adopted":7,"refused":6,"yields":2},
      "config":{"file":"/etc/lbd.yaml","loadedAt":"2001-09-09T01:46:40Z"},
      "refused":[{"service":"big","reason":"no room in lbd_rings"}],
      "lastReconcile":{"writes":12,"rowsMoved":3}})"));

@@ -33,7 +33,8 @@ std::uint8_t tcp_flags(Kind kind) {
 }  // namespace
 
 std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
-                                   std::uint32_t sequence) {
+                                   std::optional<std::uint32_t> asked) {
+  const std::uint32_t sequence = asked.value_or(kind == Kind::syn ? 1 : 2);
   std::vector<std::uint8_t> frame(12, 2);
   const std::uint8_t protocol = kind == Kind::udp ? 17 : 6;
   const unsigned transport = kind == Kind::udp ? 8 : kind == Kind::data ? 21 : 20;
@@ -63,14 +64,21 @@ std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, K
   return frame;
 }
 
-Kernel::Kernel(std::uint32_t flows) : hash_key_{dataplane::hash_key_from(test_key)} {
-  auto opened = dataplane::DataPlane::open(
-      {.sizes = {.rows = 4096, .backends = 256, .counters = 1024, .flows = flows},
-       .hash_key = hash_key_,
-       .trace = true},
-      log_);
+Kernel::Kernel(std::uint32_t flows, std::uint32_t starts)
+    : hash_key_{dataplane::hash_key_from(test_key)} {
+  auto opened =
+      dataplane::DataPlane::open({.sizes = {.rows = 4096,
+                                            .backends = 256,
+                                            .counters = 1024,
+                                            .flow_lines = dataplane::flow_lines_for(flows),
+                                            .start_lines = dataplane::start_lines_for(starts)},
+                                  .hash_key = hash_key_,
+                                  .trace = true,
+                                  .given_time = true},
+                                 log_);
   if (!opened) FAIL(opened.error().message());
   plane_ = std::move(*opened);
+  pass(std::chrono::seconds{100000});  // as if the machine had been up for a day
   restart();
 }
 
@@ -91,21 +99,15 @@ std::optional<IpAddress> Kernel::backend_of(std::span<const std::uint8_t> frame)
   return dataplane::address_of(tables.backends[service.backend_base + trace().slot]);
 }
 
-void Kernel::age_rows(std::chrono::seconds by) {
-  for (abi::side& side : plane_->tables().side)
-    if (side.started != 0) side.started -= static_cast<std::uint32_t>(by.count());
+void Kernel::pass(std::chrono::seconds time) {
+  dataplane::publish(*plane_->tables().seconds,
+                     plane_->now() + static_cast<std::uint32_t>(time.count()));
 }
 
-void Kernel::age_flows(std::chrono::seconds by) {
-  const auto& flows = plane_->tables().flows;
-  std::vector<std::pair<abi::flow_key, abi::flow>> all;
-  const auto walked = flows.for_each(
-      [&](const abi::flow_key& key, const abi::flow& flow) { all.emplace_back(key, flow); });
-  REQUIRE(walked.has_value());
-  for (auto& [key, flow] : all) {
-    flow.seen -= static_cast<std::uint32_t>(by.count());
-    REQUIRE(flows.put(key, flow).has_value());
-  }
+std::optional<dataplane::StoredFlow> Kernel::stored(const dataplane::Tuple& tuple,
+                                                    std::uint32_t service) {
+  return dataplane::FlowMemory{plane_->tables(), hash_key_}.find(
+      dataplane::flow_key_of(tuple, service));
 }
 
 Web::Web() {

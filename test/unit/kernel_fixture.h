@@ -11,6 +11,7 @@
 
 #include "lb/config/config.h"
 #include "lb/dataplane/data_plane.h"
+#include "lb/dataplane/flow_memory.h"
 #include "lb/dataplane/keys.h"
 #include "lb/desired/desired.h"
 #include "lb/reconcile/reconciler.h"
@@ -66,13 +67,14 @@ struct Client {
 
 enum class Kind { syn, ack, fin, rst, data, udp };
 
-/// A frame of that flow to `vip`:80, of Ethernet, IP and the transport header alone.
+/// A frame of that flow to `vip`:80, of Ethernet, IP and the transport header alone. Without a
+/// sequence number a SYN's is 1 and every other's the one that follows.
 std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
-                                   std::uint32_t sequence = 1);
+                                   std::optional<std::uint32_t> sequence = {});
 
 class Kernel {
  public:
-  explicit Kernel(std::uint32_t flows = 4096);
+  explicit Kernel(std::uint32_t flows = 4096, std::uint32_t starts = 4096);
 
   /// A desired state with that configuration's services.
   reconcile::Applied apply(const config::Config& config);
@@ -85,7 +87,7 @@ class Kernel {
   [[nodiscard]] const abi::trace& trace() { return *plane_->tables().trace; }
 
   reconcile::Swept sweep(std::chrono::seconds idle) {
-    return sweep(reconcile::IdleTimes{idle, idle, idle});
+    return sweep(reconcile::IdleTimes{.tcp = idle, .tcp_closing = idle, .udp = idle});
   }
   reconcile::Swept sweep(const reconcile::IdleTimes& idle) {
     auto swept = reconciler_->sweep(idle, reconcile::Scan::yes);
@@ -97,9 +99,11 @@ class Kernel {
     REQUIRE(taken.has_value());
     return *taken;
   }
-  /// As if rows had begun to move, or flows had been seen, that much earlier.
-  void age_rows(std::chrono::seconds);
-  void age_flows(std::chrono::seconds);
+  /// Lets so much time pass, for programs and daemon alike.
+  void pass(std::chrono::seconds);
+  [[nodiscard]] std::uint32_t now() const { return plane_->now(); }
+  [[nodiscard]] std::optional<dataplane::StoredFlow> stored(const dataplane::Tuple&,
+                                                            std::uint32_t service = 0);
 
   [[nodiscard]] const abi::hash_key& hash_key() const { return hash_key_; }
   dataplane::DataPlane& plane() { return *plane_; }

@@ -49,6 +49,7 @@ TEST_CASE("backends are shown with readable numbers and their next hop") {
 TEST_CASE("stats are shown by service, port and backend, then by reason") {
   CHECK(show_stats(parse(R"(
     {"reasons":{"no-backend":{"packets":2,"bytes":120}},
+     "flowMemory":{"entries":3,"starts":0,"startsPerSecond":9,"refused":1200,"yields":0},
      "services":[{"name":"web","port":"80","protocol":"TCP","packets":6,"bytes":600,
                   "backends":[{"address":"10.0.0.9","packets":5,"bytes":500}]}]})")) ==
         "SERVICE  PORT    BACKEND   PACKETS  BYTES\n"
@@ -56,7 +57,11 @@ TEST_CASE("stats are shown by service, port and backend, then by reason") {
         "web      80/TCP  10.0.0.9        5  500 B\n"
         "\n"
         "NOT FORWARDED  PACKETS  BYTES\n"
-        "no-backend           2  120 B\n");
+        "no-backend           2  120 B\n"
+        "\n"
+        "FLOWS OF MOVING ROWS  COUNT\n"
+        "refused               1,200\n"
+        "stored now                3\n");
   CHECK(show_stats(parse(R"({"reasons":{},"services":[]})")) == "nothing counted\n");
 }
 
@@ -67,13 +72,14 @@ TEST_CASE("status is shown with the memory of every map and of all") {
      "maps":[{"name":"lbd_rings","entries":1,"maxEntries":64,"bytes":1048576},
              {"name":"lbd_flows","entries":0,"maxEntries":1048576,"bytes":512}],
      "rows":{"total":65537,"moving":3},"flows":5,
+     "flowMemory":{"starts":2,"startsPerSecond":98304},
      "config":{"file":"/etc/lbd.yaml","loadedAt":"2001-09-09T01:46:40Z"},
      "refused":[{"service":"big","reason":"no room"}],
      "lastReconcile":{"writes":12,"rowsMoved":3}})")) ==
         "lbd 0.1.0, pid 4711, up 2h 3m\n"
         "configuration  /etc/lbd.yaml, loaded 2001-09-09T01:46:40Z\n"
         "rows           65,537, 3 of them moving\n"
-        "flows          5\n"
+        "flows          5 stored, 2 starting, 98,304 new ones a second fit\n"
         "last change    12 map writes, 3 rows moved\n"
         "\n"
         "INTERFACE  MODE    PROGRAM\n"

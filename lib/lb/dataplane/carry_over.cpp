@@ -9,8 +9,6 @@
 namespace lbd::dataplane {
 namespace {
 
-using Flows = HashMap<abi::flow_key, abi::flow>;
-
 Result<MapHandle> handle_of(const MapSet& set, MapId id) {
   auto fd = duplicate(set[id].get());
   if (!fd) return std::move(fd).error();
@@ -52,34 +50,6 @@ Result<> copy_array(MapId id, const MapSet& from, const MapSet& to) {
   if (!pair) return std::move(pair).error();
   std::memcpy(pair->to.data(), pair->from.data(), pair->from.size_bytes());
   return {};
-}
-
-/// Of an entry in both maps, the one whose last packet came later; the replaced map's on a tie,
-/// since it has the longer past.
-Result<> copy_flow(const Flows& target, const abi::flow_key& key, const abi::flow& flow) {
-  auto inserted = target.insert(key, flow);
-  if (!inserted) return std::move(inserted).error();
-  if (*inserted == Inserted::yes) return {};
-  auto there = target.find(key);
-  if (!there) return std::move(there).error();
-  const bool newer = *there && (*there)->seen > flow.seen;
-  const bool same = *there && std::memcmp(&**there, &flow, sizeof flow) == 0;
-  return newer || same ? Result<>{} : target.put(key, flow);
-}
-
-Result<> copy_flows(const MapSet& from, const MapSet& to) {
-  if (!from[MapId::flows]) return {};
-  auto from_handle = handle_of(from, MapId::flows);
-  if (!from_handle) return std::move(from_handle).error();
-  auto to_handle = handle_of(to, MapId::flows);
-  if (!to_handle) return std::move(to_handle).error();
-  const Flows source{std::move(*from_handle)};
-  const Flows target{std::move(*to_handle)};
-  Result<> copied;
-  auto walked = source.for_each([&](const abi::flow_key& key, const abi::flow& flow) {
-    if (copied) copied = copy_flow(target, key, flow);
-  });
-  return walked ? copied : walked;
 }
 
 /// Programs write the larger map's stamps meanwhile: a stamp is only ever raised.
@@ -124,14 +94,12 @@ Result<> copy_maps(const MapSet& from, const MapSet& to) {
   if (auto done = copy_array<abi::ring_word>(MapId::ring, from, to); !done) return done;
   if (auto done = copy_array<abi::side>(MapId::side, from, to); !done) return done;
   if (auto done = copy_array<abi::backend>(MapId::backends, from, to); !done) return done;
-  if (auto done = copy_array<abi::counter>(MapId::counted, from, to); !done) return done;
-  return copy_flows(from, to);
+  return copy_array<abi::counter>(MapId::counted, from, to);
 }
 
 Result<> carry_over(const MapSet& from, const MapSet& to) {
   if (auto done = carry_refusals(from, to); !done) return done;
-  if (auto done = carry_counts(from, to); !done) return done;
-  return copy_flows(from, to);
+  return carry_counts(from, to);
 }
 
 }  // namespace lbd::dataplane

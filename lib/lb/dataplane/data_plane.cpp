@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <fstream>
 #include <utility>
 
 #include "lb/dataplane/carry_over.h"
+#include "lb/dataplane/flow_memory.h"
 #include "lb/dataplane/grace.h"
 #include "lb/dataplane/links.h"
 #include "lb/dataplane/loader.h"
@@ -58,7 +60,8 @@ Result<> check_layout(const Meta& theirs, const Meta& ours) {
         "hashKey: is not the one of the pinned state, whose flows would all move: "
         "keep it, or stop the traffic and run lbd --cleanup"};
   if (theirs.abi == ours.abi && theirs.filter_offset == ours.filter_offset &&
-      theirs.trace_offset == ours.trace_offset)
+      theirs.trace_offset == ours.trace_offset && theirs.seconds_offset == ours.seconds_offset &&
+      theirs.tokens_offset == ours.tokens_offset)
     return {};
   return Error{
       fmt::format("pinned by an lbd of another layout ({}, this one has {}): stop the traffic and "
@@ -87,7 +90,9 @@ std::uint64_t count_in_use(std::span<Record> records, InUse&& in_use) {
 struct DataPlane::State {
   State(Options asked, const Log& to) : options{std::move(asked)}, log{to} {}
 
-  [[nodiscard]] Settings settings() const { return {options.hash_key, options.trace}; }
+  [[nodiscard]] Settings settings() const {
+    return {options.hash_key, options.trace, options.given_time};
+  }
 
   Options options;
   const Log& log;
@@ -100,12 +105,30 @@ struct DataPlane::State {
   bool adopted = false;
 
   Result<> open();
+  Result<> found();
   Result<> adopt(MapSet pinned, const Meta& meta);
   Result<> rebuild(const Sizes& wanted);
+  [[nodiscard]] Sizes fitting(Sizes wanted) const;
   Result<> use(MapSet next);
   Result<> finish_swap();
   [[nodiscard]] std::uint64_t entries_in_use(MapId, std::uint64_t max_entries) const;
 };
+
+/// Cells of the flow memory lie where its size says: it keeps that while there is one in use, which
+/// is while a row moves.
+Sizes DataPlane::State::fitting(Sizes wanted) const {
+  if (wanted.flow_lines == sizes.flow_lines && wanted.start_lines == sizes.start_lines)
+    return wanted;
+  const auto moves = [](const abi::ring_word& word) {
+    return std::ranges::any_of(word.row, [](std::uint16_t row) { return (row & ROW_MOVING) != 0; });
+  };
+  if (std::ranges::none_of(mapped.tables.ring, moves)) return wanted;
+  log.warn("connection_table_kept",
+           {{"reason", "its size can change while no row moves: restart lbd then"}});
+  wanted.flow_lines = sizes.flow_lines;
+  wanted.start_lines = sizes.start_lines;
+  return wanted;
+}
 
 /// Makes `next` the set in use; on an Error the old one stays.
 Result<> DataPlane::State::use(MapSet next) {
@@ -127,7 +150,7 @@ Result<> DataPlane::State::open() {
   auto made = Grace::make();
   if (!made) return std::move(made).error();
   grace = std::move(*made);
-  if (!options.pin_path) return rebuild(options.sizes);
+  if (!options.pin_path) return found();
 
   auto opened = PinDirectory::open(*options.pin_path, log);
   if (!opened) return std::move(opened).error();
@@ -138,7 +161,13 @@ Result<> DataPlane::State::open() {
   if (!meta) return std::move(meta).error();
   if (*meta) return adopt(std::move(*pinned), **meta);
   if (auto cleared = pins->clear(); !cleared) return cleared;
-  return rebuild(options.sizes);
+  return found();
+}
+
+Result<> DataPlane::State::found() {
+  if (auto built = rebuild(options.sizes); !built) return built;
+  *mapped.tables.adopt_tokens = adopt_tokens_for(sizes.flow_lines);
+  return {};
 }
 
 /// Takes over a predecessor's maps and, where it is the same, its program.
@@ -155,7 +184,7 @@ Result<> DataPlane::State::adopt(MapSet pinned, const Meta& meta) {
   if (!pinned.program) return Error{at + ": lbd_xdp is missing: run lbd --cleanup"};
   if (auto used = use(std::move(pinned)); !used) return used;
   adopted = true;
-  const Sizes wanted = larger(sizes, options.sizes);
+  const Sizes wanted = fitting(larger(sizes, options.sizes));
   if (meta == ours && wanted == sizes) return finish_swap();
   return rebuild(wanted);
 }
@@ -214,17 +243,16 @@ Result<> DataPlane::State::finish_swap() {
 
 std::uint64_t DataPlane::State::entries_in_use(MapId id, std::uint64_t max_entries) const {
   const Tables& tables = mapped.tables;
-  const auto or_max = [&](const Result<std::uint64_t>& count) {
-    return count ? *count : max_entries;
-  };
   const auto size_or_max = [&](const auto& keys) {
     return keys ? static_cast<std::uint64_t>(keys->size()) : max_entries;
   };
   switch (id) {
-    case MapId::flows:
-      return or_max(tables.flows.count());
-    case MapId::locals:
-      return or_max(tables.locals.count());
+    case MapId::flow_details:
+      return FlowMemory{tables, options.hash_key}.flows();
+    case MapId::locals: {
+      const auto count = tables.locals.count();
+      return count ? *count : max_entries;
+    }
     case MapId::allow4:
       return size_or_max(tables.allow4.keys());
     case MapId::allow6:
@@ -261,9 +289,16 @@ bool DataPlane::adopted() const {
 
 Result<> DataPlane::grow(Sizes wanted) {
   if (auto checked = check(wanted); !checked) return checked;
-  wanted = larger(wanted, state_->sizes);
+  wanted = state_->fitting(larger(wanted, state_->sizes));
   if (wanted == state_->sizes) return {};
   return state_->rebuild(wanted);
+}
+
+std::uint32_t DataPlane::now() const {
+  if (state_->options.given_time) return load_once(*state_->mapped.tables.seconds);
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint32_t>(now.tv_sec);
 }
 
 Result<> DataPlane::grace() const {

@@ -21,7 +21,8 @@ struct Sizes {
   std::uint32_t rows = 0;      ///< of all rings; rounded up to whole ring words
   std::uint32_t backends = 0;  ///< records of all services, at most BACKENDS_MAX
   std::uint32_t counters = 0;
-  std::uint32_t flows = 0;
+  std::uint32_t flow_lines = 0;   ///< of FLOWS_PER_LINE stored flows
+  std::uint32_t start_lines = 0;  ///< of CELLS_PER_LINE starts, and as many of adoptions
   bool operator==(const Sizes&) const = default;
 };
 
@@ -29,11 +30,12 @@ struct Options {
   std::optional<std::filesystem::path> pin_path;  ///< none: all goes with the process
   Sizes sizes;                                    ///< at least; adopted maps may be larger
   abi::hash_key hash_key{};
-  bool trace = false;  ///< programs say in Tables::trace what became of each packet
+  bool trace = false;       ///< programs say in Tables::trace what became of each packet
+  bool given_time = false;  ///< time is what Tables::seconds says, for tests
 };
 
-/// All maps. The daemon alone writes them, but for side::refused, flows, counters and trace.
-/// Single fields that programs read are written by publish().
+/// All maps. The daemon alone writes them, but for side::refused, the flow memory, counters and
+/// trace. Single fields that programs read are written by publish().
 struct Tables {
   std::span<abi::frontend_bucket4> frontends4;
   std::span<abi::frontend_bucket6> frontends6;
@@ -45,9 +47,15 @@ struct Tables {
   std::span<abi::counter> counted;  ///< what is to be added to the sums of `counters`, by index
   std::span<std::uint64_t> address_filter;  ///< 1 << ADDRESS_FILTER_BITS bits
   abi::trace* trace = nullptr;
+  std::uint32_t* seconds = nullptr;      ///< the time, with Options::given_time
+  std::int64_t* adopt_tokens = nullptr;  ///< flows that may be adopted at once
   PerCpuCounters counters;
-  PerCpuCounters reasons;  ///< by enum reason
-  HashMap<abi::flow_key, abi::flow> flows;
+  PerCpuCounters reasons;      ///< by enum reason
+  PerCpuCounters flow_events;  ///< by enum flow_event, packets alone
+  std::span<abi::flow_line> flows;
+  std::span<abi::flow_detail> flow_details;  ///< one a cell of `flows`
+  std::span<abi::cell_line> starts;
+  std::span<abi::cell_line> adopts;
   PrefixSet<abi::allow_key4> allow4;
   PrefixSet<abi::allow_key6> allow6;
   HashMap<abi::local_key, std::uint8_t> locals;
@@ -101,8 +109,12 @@ class DataPlane {
 
   /// Makes room for at least `sizes` under traffic: larger copies, a program on them, swapped into
   /// the links. What programs wrote meanwhile is carried over. Spans, maps and pointers of tables()
-  /// change. On an Error before the swap all is as it was.
+  /// change. On an Error before the swap all is as it was. The flow memory, whose cells lie by its
+  /// size, keeps it while a row moves; it is empty otherwise.
   Result<> grow(Sizes sizes);
+
+  /// Seconds of the clock that programs stamp rows and flows with: CLOCK_MONOTONIC.
+  [[nodiscard]] std::uint32_t now() const;
 
   /// Returns when every program run that began before the call has ended.
   Result<> grace() const;

@@ -40,10 +40,14 @@ std::uint8_t own_length(std::uint32_t prefix_length) {
 
 abi::hash_key hash_key_from(std::span<const std::uint8_t, 16> hash_key) {
   abi::hash_key key{};
-  for (std::uint64_t i = 0; i < std::size(key.k); i++) {
-    const auto counter = same_bytes<std::array<std::uint8_t, 8>>(i);
-    key.k[i] = siphash24(hash_key, counter) | (i == 0 ? 0 : 1);
-  }
+  std::uint64_t counter = 0;
+  for (auto* words : {&key.k, &key.print})
+    for (__u64& word : *words) {
+      const bool first = &word == &(*words)[0];
+      word =
+          siphash24(hash_key, same_bytes<std::array<std::uint8_t, 8>>(counter)) | (first ? 0 : 1);
+      counter++;
+    }
   return key;
 }
 
@@ -180,7 +184,7 @@ void set_source(abi::next_hop& hop, const IpAddress& address) {
     std::ranges::copy(address.bytes(), hop.source6);
 }
 
-abi::flow_key flow_key_of(const Tuple& tuple) {
+abi::flow_key flow_key_of(const Tuple& tuple, std::uint32_t service) {
   abi::flow_key key{};
   std::ranges::copy(words_of(tuple.source), key.source);
   std::ranges::copy(words_of(tuple.destination), key.destination);
@@ -188,6 +192,7 @@ abi::flow_key flow_key_of(const Tuple& tuple) {
   key.destination_port = to_network(tuple.destination_port);
   key.protocol = static_cast<std::uint8_t>(tuple.protocol);
   key.v6 = tuple.destination.is_v6() ? 1 : 0;
+  key.service = static_cast<std::uint16_t>(service);
   return key;
 }
 

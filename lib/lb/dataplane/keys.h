@@ -10,8 +10,9 @@
 
 namespace lbd::dataplane {
 
-/// The eleven keys of the flow hash from the 128 bits of hashKey: word i is SipHash-2-4 of the
-/// eight bytes of i (little endian) under hashKey; all but the first made odd.
+/// The eleven keys of the flow hash and the eleven of the print from the 128 bits of hashKey: word
+/// i of all 22 is SipHash-2-4 of the eight bytes of i (little endian) under hashKey; all but the
+/// first of each eleven made odd.
 [[nodiscard]] abi::hash_key hash_key_from(std::span<const std::uint8_t, 16> hash_key);
 
 [[nodiscard]] std::uint16_t to_network(Port);  ///< as the packet's two bytes are loaded
@@ -72,7 +73,7 @@ struct Tuple {
   Protocol protocol = Protocol::tcp;
   auto operator<=>(const Tuple&) const = default;
 };
-[[nodiscard]] abi::flow_key flow_key_of(const Tuple&);
+[[nodiscard]] abi::flow_key flow_key_of(const Tuple&, std::uint32_t service = 0);
 [[nodiscard]] Tuple tuple_of(const abi::flow_key&);
 /// The flow's hash, as the programs compute it from its packets (5-tuple).
 [[nodiscard]] std::uint32_t hash_of(const abi::hash_key&, const abi::flow_key&);

@@ -44,18 +44,32 @@ bpf_map* find_map(const Object& object, MapId id) {
   return bpf_object__find_map_by_name(object.get(), id == MapId::bss ? ".bss" : spec_of(id).name);
 }
 
-Result<> set_settings(const Object& object, const Settings& settings) {
+/// How many entries a map of the set has, or will have when it is made.
+Result<std::uint32_t> entries_of(MapId id, const MapSet& set, const Sizes& sizes) {
+  return set[id] ? checked_entries(id, set[id]) : spec_of(id).entries(sizes);
+}
+
+Result<> set_settings(const Object& object, const Settings& settings, const MapSet& set,
+                      const Sizes& sizes) {
+  const auto flow_lines = entries_of(MapId::flows, set, sizes);
+  if (!flow_lines) return flow_lines.error();
+  const auto start_lines = entries_of(MapId::starts, set, sizes);
+  if (!start_lines) return start_lines.error();
   std::size_t bytes = 0;
   bpf_map* map = bpf_object__find_map_by_name(object.get(), ".rodata");
   const void* initial = map == nullptr ? nullptr : bpf_map__initial_value(map, &bytes);
   // The section ends with its last variable, the struct with its padding.
-  constexpr std::size_t needed = offsetof(Rodata, cfg_trace) + sizeof(Rodata::cfg_trace);
+  constexpr std::size_t needed =
+      offsetof(Rodata, cfg_start_lines) + sizeof(Rodata::cfg_start_lines);
   if (initial == nullptr || bytes < needed) return Error{"the object has no settings"};
   std::vector<std::byte> value(std::max(bytes, sizeof(Rodata)));
   std::memcpy(value.data(), initial, bytes);
   auto* rodata = reinterpret_cast<Rodata*>(value.data());
   rodata->cfg_hash_key = settings.hash_key;
   rodata->cfg_trace = settings.trace;
+  rodata->cfg_given_time = settings.given_time;
+  rodata->cfg_flow_lines = *flow_lines;
+  rodata->cfg_start_lines = *start_lines;
   if (bpf_map__set_initial_value(map, value.data(), bytes) != 0)
     return errno_error("set the program's settings", errno);
   return {};
@@ -98,9 +112,12 @@ Meta meta_of(const Settings& settings) {
                            sizeof settings.hash_key};
   bytes.insert(bytes.end(), hash_key.begin(), hash_key.end());
   bytes.push_back(settings.trace ? 1 : 0);
+  bytes.push_back(settings.given_time ? 1 : 0);
   Meta meta;
   meta.filter_offset = offsetof(Bss, lbd_address_filter);
   meta.trace_offset = offsetof(Bss, lbd_trace);
+  meta.seconds_offset = offsetof(Bss, lbd_seconds);
+  meta.tokens_offset = offsetof(Bss, lbd_adopt_tokens);
   meta.hash_key = static_cast<std::uint32_t>(siphash24(key, hash_key));
   meta.digest = siphash24(key, bytes);
   return meta;
@@ -111,7 +128,7 @@ Result<> load(MapSet& set, const Settings& settings, const Sizes& sizes, const L
   LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "lb_xdp");
   Object object{bpf_object__open_mem(object_bytes().data(), object_bytes().size(), &options)};
   if (!object) return library.error("open the program's object", errno);
-  if (auto applied = set_settings(object, settings); !applied) return applied;
+  if (auto applied = set_settings(object, settings, set, sizes); !applied) return applied;
   if (auto prepared = prepare_maps(object, set, sizes); !prepared) return prepared;
   if (const int failed = bpf_object__load(object.get()); failed != 0)
     return library.error("load the program", -failed);

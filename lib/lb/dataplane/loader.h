@@ -12,6 +12,7 @@ namespace lbd::dataplane {
 struct Settings {
   abi::hash_key hash_key{};
   bool trace = false;
+  bool given_time = false;
 };
 
 /// Of the embedded object with these settings.

@@ -43,8 +43,17 @@ constexpr std::uint32_t counters(const Sizes& sizes) {
 constexpr std::uint32_t reasons(const Sizes&) {
   return abi::REASON_COUNT;
 }
-constexpr std::uint32_t flows(const Sizes& sizes) {
-  return std::max(sizes.flows, 1U);
+constexpr std::uint32_t flow_lines(const Sizes& sizes) {
+  return std::max(sizes.flow_lines, 1U);
+}
+constexpr std::uint32_t flow_cells(const Sizes& sizes) {
+  return flow_lines(sizes) * FLOWS_PER_LINE;
+}
+constexpr std::uint32_t start_lines(const Sizes& sizes) {
+  return std::max(sizes.start_lines, 1U);
+}
+constexpr std::uint32_t flow_events(const Sizes&) {
+  return abi::FLOW_EVENT_COUNT;
 }
 constexpr std::uint32_t allowed(const Sizes&) {
   return ALLOW_MAX;
@@ -58,7 +67,8 @@ constexpr std::uint32_t services(const Sizes&) {
 
 constexpr std::uint32_t filter_words = 1U << (ADDRESS_FILTER_BITS - 6);
 constexpr std::uint32_t filter_bytes = filter_words * sizeof(std::uint64_t);
-constexpr std::uint32_t bss_bytes = filter_bytes + sizeof(abi::trace);
+constexpr std::uint32_t bss_bytes =
+    filter_bytes + sizeof(abi::trace) + sizeof(std::uint64_t) + sizeof(std::int64_t);
 
 constexpr std::array<MapSpec, map_count> specs{{
     mapped_array<abi::frontend_bucket4>("lbd_frontends4", buckets),
@@ -69,7 +79,11 @@ constexpr std::array<MapSpec, map_count> specs{{
     mapped_array<abi::next_hop>("lbd_next_hops", next_hops),
     {"lbd_counters", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(abi::counter), 0, counters, true},
     {"lbd_reasons", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(abi::counter), 0, reasons, true},
-    {"lbd_flows", BPF_MAP_TYPE_HASH, sizeof(abi::flow_key), sizeof(abi::flow), 0, flows, true},
+    mapped_array<abi::flow_line>("lbd_flows", flow_lines),
+    mapped_array<abi::flow_detail>("lbd_flow_details", flow_cells),
+    mapped_array<abi::cell_line>("lbd_starts", start_lines),
+    mapped_array<abi::cell_line>("lbd_adopts", start_lines),
+    {"lbd_flow_events", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(abi::counter), 0, flow_events, true},
     {"lbd_allow4", BPF_MAP_TYPE_LPM_TRIE, sizeof(abi::allow_key4), 1, BPF_F_NO_PREALLOC, allowed,
      true},
     {"lbd_allow6", BPF_MAP_TYPE_LPM_TRIE, sizeof(abi::allow_key6), 1, BPF_F_NO_PREALLOC, allowed,
@@ -131,9 +145,13 @@ Result<> take_bss(const MapSet& set, const Meta& meta, MappedTables& mapped) {
   if (!memory) return std::move(memory).error();
   assert(meta.filter_offset + filter_bytes <= bss_bytes);
   assert(meta.trace_offset + sizeof(abi::trace) <= bss_bytes);
+  assert(meta.seconds_offset + sizeof(std::uint32_t) <= bss_bytes);
+  assert(meta.tokens_offset + sizeof(std::int64_t) <= bss_bytes);
   mapped.tables.address_filter = {
       reinterpret_cast<std::uint64_t*>(memory->data() + meta.filter_offset), filter_words};
   mapped.tables.trace = reinterpret_cast<abi::trace*>(memory->data() + meta.trace_offset);
+  mapped.tables.seconds = reinterpret_cast<std::uint32_t*>(memory->data() + meta.seconds_offset);
+  mapped.tables.adopt_tokens = reinterpret_cast<std::int64_t*>(memory->data() + meta.tokens_offset);
   mapped.mappings[static_cast<std::size_t>(MapId::bss)] = std::move(*memory);
   return {};
 }
@@ -187,7 +205,8 @@ Result<Sizes> sizes_of(const MapSet& set) {
   const std::pair<MapId, std::uint32_t*> of[] = {{MapId::side, &sizes.rows},
                                                  {MapId::backends, &sizes.backends},
                                                  {MapId::counters, &sizes.counters},
-                                                 {MapId::flows, &sizes.flows}};
+                                                 {MapId::flows, &sizes.flow_lines},
+                                                 {MapId::starts, &sizes.start_lines}};
   for (const auto& [id, size] : of) {
     auto entries = checked_entries(id, set[id]);
     if (!entries) return std::move(entries).error();
@@ -198,7 +217,8 @@ Result<Sizes> sizes_of(const MapSet& set) {
 
 Sizes larger(const Sizes& a, const Sizes& b) {
   return {std::max(a.rows, b.rows), std::max(a.backends, b.backends),
-          std::max(a.counters, b.counters), std::max(a.flows, b.flows)};
+          std::max(a.counters, b.counters), std::max(a.flow_lines, b.flow_lines),
+          std::max(a.start_lines, b.start_lines)};
 }
 
 Result<MappedTables> map_tables(const MapSet& set, const Meta& meta) {
@@ -215,7 +235,11 @@ Result<MappedTables> map_tables(const MapSet& set, const Meta& meta) {
       take_array(set, MapId::counted, mapped, tables.counted),
       take_counters(set, MapId::counters, tables.counters),
       take_counters(set, MapId::reasons, tables.reasons),
-      take(set, MapId::flows, tables.flows),
+      take_array(set, MapId::flows, mapped, tables.flows),
+      take_array(set, MapId::flow_details, mapped, tables.flow_details),
+      take_array(set, MapId::starts, mapped, tables.starts),
+      take_array(set, MapId::adopts, mapped, tables.adopts),
+      take_counters(set, MapId::flow_events, tables.flow_events),
       take(set, MapId::allow4, tables.allow4),
       take(set, MapId::allow6, tables.allow6),
       take(set, MapId::locals, tables.locals),

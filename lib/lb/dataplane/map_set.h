@@ -23,6 +23,10 @@ enum class MapId : std::uint8_t {
   counters,
   reasons,
   flows,
+  flow_details,
+  starts,
+  adopts,
+  flow_events,
   allow4,
   allow6,
   locals,
@@ -32,7 +36,7 @@ enum class MapId : std::uint8_t {
   counted,
   meta,
 };
-inline constexpr std::size_t map_count = 16;
+inline constexpr std::size_t map_count = 20;
 
 /// What a map is; also the name of its pin.
 struct MapSpec {
@@ -55,8 +59,11 @@ struct MapSpec {
 /// pinned program is the one it would load. `abi` stays the first word in every version.
 struct Meta {
   std::uint32_t abi = LBD_ABI;
-  std::uint32_t filter_offset = 0;  ///< in lbd_bss, as is the next: the compiler chooses them
+  std::uint32_t filter_offset =
+      0;  ///< in lbd_bss, as are the next three: the compiler chooses them
   std::uint32_t trace_offset = 0;
+  std::uint32_t seconds_offset = 0;
+  std::uint32_t tokens_offset = 0;
   std::uint32_t hash_key = 0;  ///< a digest of it: rows and stored flows are of this key alone
   std::uint64_t digest = 0;    ///< of the object's bytes and its settings
   bool operator==(const Meta&) const = default;

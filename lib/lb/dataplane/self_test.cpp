@@ -76,7 +76,8 @@ std::array<std::uint8_t, 46> packet() {
 
 Result<> run(const Log& log) {
   Options options;
-  options.sizes = {.rows = ROWS_PER_WORD, .backends = 1, .counters = 1, .flows = 1};
+  options.sizes = {
+      .rows = ROWS_PER_WORD, .backends = 1, .counters = 1, .flow_lines = 1, .start_lines = 1};
   auto plane = DataPlane::open(options, log);
   if (!plane) return std::move(plane).error();
   if (auto filled = fill((*plane)->tables()); !filled) return filled;

@@ -75,11 +75,13 @@ Result<Plan> plan_for(const desired::Service& wanted, const HeldService* live, S
 }
 
 /// Services that no plan is for: their frontends go, the sweep does the rest.
-void mark_leaving(Writer& writer, const Held& held, const std::set<std::uint32_t>& staying) {
+void mark_leaving(Writer& writer, const Held& held, const std::set<std::uint32_t>& staying,
+                  Seconds now) {
   for (const HeldService& service : held.services) {
-    if (staying.contains(service.index)) continue;
-    std::uint32_t& options = writer.tables().services[service.index].options;
-    writer.store().put(options, options | abi::SERVICE_LEAVING);
+    if (staying.contains(service.index) || service.leaving()) continue;
+    abi::service& record = writer.tables().services[service.index];
+    writer.store().put(record.left, now);
+    writer.store().put(record.options, record.options | abi::SERVICE_LEAVING);
   }
 }
 
@@ -108,7 +110,8 @@ Result<> close_entrances(Writer& writer, const Entrances& wanted) {
 Result<Applied> Reconciler::apply(const desired::Desired& desired,
                                   const dataplane::RouteSource& routes, bool break_flows) {
   const std::uint64_t writes_before = writer_.store().writes();
-  const Seconds now = now_seconds();
+  const Seconds now = writer_.now();
+  sweep_.reset();  // rows may change under it
   const Held held = read_held(writer_);
   Space space{writer_, held, log_};
   Applied applied;
@@ -145,7 +148,7 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   Entrances wanted = entrances_of(plans, desired, routes);
   for (const HeldService* service : kept) keep(wanted, writer_, held, *service);
   if (auto done = open_entrances(writer_, wanted); !done) return std::move(done).error();
-  mark_leaving(writer_, held, staying);
+  mark_leaving(writer_, held, staying, now);
   if (auto done = close_entrances(writer_, wanted); !done) return std::move(done).error();
   for (const Plan& plan : plans)
     if (auto done = carry_counts(writer_, plan); !done) return std::move(done).error();
@@ -181,6 +184,33 @@ Result<Applied> Reconciler::follow(const desired::Desired& desired,
   if (auto done = set_locals(writer_, locals); !done) return std::move(done).error();
   close_filter(writer_, open);
   return Applied{.writes = writer_.store().writes() - writes_before};
+}
+
+Result<> Reconciler::begin_sweep(const IdleTimes& idle, Scan scan) {
+  sweep_.emplace(writer_, hash_key_, idle, sweep_memory_);
+  return sweep_->begin(scan);
+}
+
+Result<std::optional<Swept>> Reconciler::continue_sweep() {
+  if (!sweep_) return std::optional<Swept>{};
+  if (auto gone_on = sweep_->go_on(); !gone_on) {
+    sweep_.reset();
+    return std::move(gone_on).error();
+  }
+  if (!sweep_->done()) return std::optional<Swept>{};
+  const Swept swept = sweep_->swept();
+  sweep_.reset();
+  rows_yielded_ += swept.rows_yielded;
+  return std::optional{swept};
+}
+
+Result<Swept> Reconciler::sweep(const IdleTimes& idle, Scan scan) {
+  if (auto begun = begin_sweep(idle, scan); !begun) return std::move(begun).error();
+  for (;;) {
+    auto swept = continue_sweep();
+    if (!swept) return std::move(swept).error();
+    if (*swept) return **swept;
+  }
 }
 
 }  // namespace lbd::reconcile

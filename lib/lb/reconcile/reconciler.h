@@ -3,6 +3,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -39,6 +40,13 @@ class Reconciler {
   Result<Applied> follow(const desired::Desired& desired, const dataplane::RouteSource& routes);
 
   /// Ends what has waited long enough: homes that are idle, flows, removed backends and services.
+  /// In steps, so that nothing waits for a large table; a round ends early where apply() comes
+  /// between.
+  Result<> begin_sweep(const IdleTimes& idle, Scan scan);
+  [[nodiscard]] bool sweeping() const { return sweep_.has_value(); }
+  /// The next step; with the last one what the round did.
+  Result<std::optional<Swept>> continue_sweep();
+  /// A whole round.
   Result<Swept> sweep(const IdleTimes& idle, Scan scan);
 
   /// The addresses of all backends in the maps, those that left the configuration included.
@@ -51,6 +59,9 @@ class Reconciler {
   Writer writer_;
   abi::hash_key hash_key_;
   const Log& log_;
+  SweepMemory sweep_memory_;
+  std::optional<Sweep> sweep_;
+  std::uint64_t rows_yielded_ = 0;
 };
 
 }  // namespace lbd::reconcile

@@ -1,14 +1,6 @@
 #include "lb/reconcile/rows.h"
 
-#include <ctime>
-
 namespace lbd::reconcile {
-
-Seconds now_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<Seconds>(now.tv_sec);
-}
 
 std::uint16_t Rows::owner(std::uint32_t row) const {
   return writer_.tables().row(row) & static_cast<std::uint16_t>(~ROW_MOVING);
@@ -66,8 +58,13 @@ void Rows::force(std::uint32_t row, std::uint16_t new_owner) {
   set(row, new_owner);
 }
 
-void Rows::give_up_home(std::uint32_t row) {
+void Rows::give_up_home(std::uint32_t row, Seconds now) {
+  writer_.store().put(side(row).started, now);
   set_side(row, owner(row), every_flow);
+}
+
+bool Rows::may_end(std::uint32_t row, Seconds now) const {
+  return home(row) == owner(row) && now - side(row).started > START_LIFE + 1;
 }
 
 void Rows::end(std::uint32_t row, std::uint16_t foreign) {

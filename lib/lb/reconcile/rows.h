@@ -8,9 +8,8 @@
 
 namespace lbd::reconcile {
 
-/// Seconds of CLOCK_MONOTONIC, as rows and flows are stamped.
+/// Of CLOCK_MONOTONIC, as Writer::now() tells them.
 using Seconds = std::uint32_t;
-[[nodiscard]] Seconds now_seconds();
 
 inline constexpr std::uint16_t every_flow = 0xffff;  // of a filter: nothing is known of the row
 
@@ -30,8 +29,11 @@ class Rows {
   /// Gives a row its owner at once; flows of others are nobody's.
   void force(std::uint32_t row, std::uint16_t owner);
   /// home := cur: unknown flows are the owner's from now on, and none is stored any more.
-  void give_up_home(std::uint32_t row);
-  /// Ends, once a grace period has passed since home == cur: `foreign` is the set of filter bits
+  void give_up_home(std::uint32_t row, Seconds now);
+  /// Whether home == cur for so long that no start of before can be confirmed any more: what is
+  /// stored of the row's flows is all in the flow table.
+  [[nodiscard]] bool may_end(std::uint32_t row, Seconds now) const;
+  /// Ends, once it may and a grace period has passed: `foreign` is the set of filter bits
   /// of the entries that name other backends. Without any the row settles.
   void end(std::uint32_t row, std::uint16_t foreign);
 

@@ -194,7 +194,7 @@ std::uint64_t move_rows(Writer& writer, const Plan& plan, Seconds now) {
       if (before != owners[i]) changed++;
       rows.change(row, owners[i], serves_known(before), now);
       if (rows.moving(row) && rows.home(row) != owners[i] && !serves_known(rows.home(row)))
-        rows.give_up_home(row);
+        rows.give_up_home(row, now);
     }
   }
   return changed;

@@ -123,6 +123,22 @@ Result<> add_reasons(Writer& writer, Snapshot& snapshot) {
   return {};
 }
 
+Result<> add_flows(Writer& writer, const abi::hash_key& hash_key, FlowsSnapshot& flows) {
+  const dataplane::Tables& tables = writer.tables();
+  auto events = tables.flow_events.sums(0, abi::FLOW_EVENT_COUNT);
+  if (!events) return std::move(events).error();
+  const dataplane::FlowMemory memory{tables, hash_key};
+  flows = {.entries = memory.flows(),
+           .starts = memory.starts(writer.now()),
+           .starts_per_second =
+               dataplane::starts_per_second(static_cast<std::uint32_t>(tables.starts.size())),
+           .started = (*events)[abi::FLOW_EVENT_STARTED].packets,
+           .confirmed = (*events)[abi::FLOW_EVENT_CONFIRMED].packets,
+           .adopted = (*events)[abi::FLOW_EVENT_ADOPTED].packets,
+           .refused = (*events)[abi::FLOW_EVENT_REFUSED].packets};
+  return {};
+}
+
 }  // namespace
 
 std::string_view reason_label(std::uint32_t reason) {
@@ -168,14 +184,10 @@ Result<Snapshot> Reconciler::snapshot(const desired::Desired& desired,
   }
   count_rows(writer_, held, snapshot);
   if (auto done = add_reasons(writer_, snapshot); !done) return std::move(done).error();
-  auto flows = writer_.tables().flows.count();
-  if (!flows) return std::move(flows).error();
-  snapshot.flows = *flows;
+  if (auto done = add_flows(writer_, hash_key_, snapshot.flows); !done)
+    return std::move(done).error();
+  snapshot.flows.yields = rows_yielded_;
   return snapshot;
-}
-
-Result<Swept> Reconciler::sweep(const IdleTimes& idle, Scan scan) {
-  return sweep_once(writer_, hash_key_, idle, scan);
 }
 
 }  // namespace lbd::reconcile

@@ -58,6 +58,20 @@ struct ReasonSnapshot {
   Count count;
 };
 
+/// The memory of flows on moving rows.
+struct FlowsSnapshot {
+  std::uint64_t entries = 0;            ///< stored flows
+  std::uint64_t starts = 0;             ///< that wait to be confirmed
+  std::uint64_t starts_per_second = 0;  ///< that fit while every row moves
+  /// Since the maps were made:
+  std::uint64_t started = 0;    ///< flows kept as starts
+  std::uint64_t confirmed = 0;  ///< starts that became entries
+  std::uint64_t adopted = 0;    ///< flows met in their middle that became entries
+  std::uint64_t refused = 0;    ///< packets whose flow was not kept for want of room or rate
+  /// Rows whose home was given up before its time, since the daemon started.
+  std::uint64_t yields = 0;
+};
+
 /// The label of enum reason in abi.h; "" for none.
 [[nodiscard]] std::string_view reason_label(std::uint32_t reason);
 /// What lbctl calls an enum verdict of abi.h: tx, redirect, pass, else drop.
@@ -68,7 +82,7 @@ struct Snapshot {
   std::vector<ReasonSnapshot> reasons;    ///< only those that occurred
   std::uint64_t rows_total = 0;
   std::uint64_t rows_moving = 0;
-  std::uint64_t flows = 0;
+  FlowsSnapshot flows;
 };
 
 }  // namespace lbd::reconcile

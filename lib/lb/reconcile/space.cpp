@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "lb/dataplane/flow_memory.h"
+
 namespace lbd::reconcile {
 namespace {
 
@@ -34,7 +36,7 @@ std::uint32_t slots_for(std::size_t backends) {
   return static_cast<std::uint32_t>(std::min<std::size_t>(twice, SLOTS_MAX));
 }
 
-dataplane::Sizes sizes_for(const desired::Desired& desired, std::uint32_t flows) {
+dataplane::Sizes sizes_for(const desired::Desired& desired, const config::ConnectionTable& table) {
   std::uint64_t rows = 0;
   std::uint64_t backends = 0;
   std::uint64_t counters = 0;
@@ -51,7 +53,8 @@ dataplane::Sizes sizes_for(const desired::Desired& desired, std::uint32_t flows)
   return {.rows = sized(rows, rows_min, ROWS_MAX),
           .backends = sized(backends, backends_min, BACKENDS_MAX),
           .counters = sized(counters, counters_min, COUNTERS_MAX),
-          .flows = flows};
+          .flow_lines = dataplane::flow_lines_for(table.entries),
+          .start_lines = dataplane::start_lines_for(table.starts)};
 }
 
 Space::Space(Writer& writer, const Held& held, const Log& log)

@@ -51,6 +51,7 @@ class Space {
 [[nodiscard]] std::uint32_t slots_for(std::size_t backends);
 
 /// The sizes that maps for `desired` start with: twice what it needs.
-[[nodiscard]] dataplane::Sizes sizes_for(const desired::Desired& desired, std::uint32_t flows);
+[[nodiscard]] dataplane::Sizes sizes_for(const desired::Desired& desired,
+                                         const config::ConnectionTable& table);
 
 }  // namespace lbd::reconcile

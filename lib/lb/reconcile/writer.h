@@ -15,6 +15,9 @@ class Writer {
   [[nodiscard]] dataplane::Tables& tables() { return plane_.tables(); }
   [[nodiscard]] Store& store() { return store_; }
 
+  /// Seconds of CLOCK_MONOTONIC, as rows and flows are stamped.
+  [[nodiscard]] std::uint32_t now() const { return plane_.now(); }
+
   /// Something that packets under way may still hold was let go.
   void freed() { freed_ = true; }
   /// To be called before anything free is written: nobody holds it after this.

@@ -108,6 +108,17 @@ object port_stats_json(const ServiceSnapshot& service, const PortSnapshot& port)
   return stats;
 }
 
+object flow_memory_json(const reconcile::FlowsSnapshot& flows) {
+  return {{"entries", flows.entries},
+          {"starts", flows.starts},
+          {"startsPerSecond", flows.starts_per_second},
+          {"started", flows.started},
+          {"confirmed", flows.confirmed},
+          {"adopted", flows.adopted},
+          {"refused", flows.refused},
+          {"yields", flows.yields}};
+}
+
 array refused_json(const std::vector<Refused>& refused) {
   array services;
   for (const Refused& one : refused)
@@ -170,7 +181,9 @@ object stats_json(const reconcile::Snapshot& snapshot) {
   for (const ServiceSnapshot& service : snapshot.services)
     for (const PortSnapshot& port : service.ports)
       services.push_back(port_stats_json(service, port));
-  return {{"reasons", std::move(reasons)}, {"services", std::move(services)}};
+  return {{"reasons", std::move(reasons)},
+          {"services", std::move(services)},
+          {"flowMemory", flow_memory_json(snapshot.flows)}};
 }
 
 object status_json(const Status& status) {
@@ -190,7 +203,8 @@ object status_json(const Status& status) {
           {"interfaces", std::move(interfaces)},
           {"maps", std::move(maps)},
           {"rows", object{{"total", status.rows_total}, {"moving", status.rows_moving}}},
-          {"flows", status.flows},
+          {"flows", status.flows.entries},
+          {"flowMemory", flow_memory_json(status.flows)},
           {"config",
            object{{"file", status.config.file}, {"loadedAt", time_text(status.config.loaded_at)}}},
           {"refused", refused_json(status.refused)},

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "lb/reconcile/snapshot.h"
+
 namespace lbd::serve {
 
 struct InterfaceStatus {
@@ -45,7 +47,7 @@ struct Status {
   std::vector<MapStatus> maps;
   std::uint64_t rows_total = 0;
   std::uint64_t rows_moving = 0;
-  std::uint64_t flows = 0;
+  reconcile::FlowsSnapshot flows;
   ConfigStatus config;
   std::vector<Refused> refused;
   ReconcileStatus last_reconcile;
