@@ -91,13 +91,13 @@ Balancer::Balancer(BalancerOptions options) : options_{std::move(options)} {
   std::array<std::uint8_t, 16> key{};
   std::iota(key.begin(), key.end(), std::uint8_t{1});
   hash_key_ = dataplane::hash_key_from(key);
-  const auto desired = desired::desire(config_of(options_, 0));
+  const auto desired = this->desired(0);
   auto opened = dataplane::DataPlane::open(
       {.sizes = reconcile::sizes_for(desired, options_.flows), .hash_key = hash_key_}, log_);
   if (!opened) die_of("open the maps", opened.error());
   plane_ = std::move(*opened);
   reconciler_ = std::make_unique<reconcile::Reconciler>(*plane_, hash_key_, log_);
-  const auto applied = apply(0);
+  const auto applied = apply(desired);
   errno = 0;
   if (!applied.refused.empty()) die(applied.refused[0].service + ": refused");
   reconcile::Writer writer{*plane_};
@@ -122,11 +122,21 @@ abi::ring_desc Balancer::ring(std::string_view site) const {
   return plane_->tables().services[index_of(site)].ring[0];
 }
 
-reconcile::Applied Balancer::apply(unsigned removed) {
-  auto applied = reconciler_->apply(desired::desire(config_of(options_, removed)),
-                                    OneGateway{options_.ifindex}, false);
+desired::Desired Balancer::desired(unsigned removed) const {
+  return desired::desire(config_of(options_, removed));
+}
+
+reconcile::Applied Balancer::apply(const desired::Desired& desired) {
+  auto applied = reconciler_->apply(desired, OneGateway{options_.ifindex}, false);
   if (!applied) die_of("apply", applied.error());
   return std::move(*applied);
+}
+
+void Balancer::settle(std::string_view site) {
+  reconcile::Writer writer{*plane_};
+  reconcile::Rows rows{writer};
+  const auto ring = this->ring(site);
+  for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++) rows.end(row, 0);
 }
 
 void Balancer::move(std::string_view site) {

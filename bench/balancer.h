@@ -40,8 +40,11 @@ class Balancer {
   [[nodiscard]] IpAddress vip(std::string_view site, bool v6) const;
   [[nodiscard]] abi::ring_desc ring(std::string_view site) const;
 
-  /// Applies the sites with all but the last `removed` backends of each.
-  reconcile::Applied apply(unsigned removed);
+  /// The sites with all but the last `removed` backends of each, and the others.
+  [[nodiscard]] desired::Desired desired(unsigned removed) const;
+  reconcile::Applied apply(const desired::Desired&);
+  /// All rows of the site are their owners', and nobody lives anywhere else.
+  void settle(std::string_view site);
 
   /// All rows of the site begin to move, from backends of even slots to those of odd ones.
   void move(std::string_view site);

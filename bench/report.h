@@ -1,9 +1,14 @@
-// build/bench.json: one document of which each benchmark writes its own section.
+// What is made of samples, and build/bench.json: one document of which each benchmark writes its
+// own section.
 #pragma once
 #include <boost/json.hpp>
 #include <string>
+#include <vector>
 
 namespace lbd::bench {
+
+[[nodiscard]] double minimum(const std::vector<double>& samples);
+[[nodiscard]] double median(std::vector<double> samples);
 
 /// A figure as a table shows it: digits beyond that are noise.
 [[nodiscard]] double rounded(double value, int digits);

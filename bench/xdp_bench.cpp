@@ -24,12 +24,12 @@ struct Base {
 };
 
 Base base_of(const std::vector<Case>& cases) {
-  const double null4 = cases[0].minimum();
-  return {null4, cases[1].minimum(), cases[3].minimum() - null4};
+  const double null4 = minimum(cases[0].ns);
+  return {null4, minimum(cases[1].ns), minimum(cases[3].ns) - null4};
 }
 
 double own(const Case& c, const Base& base) {
-  return c.minimum() - (c.v6 ? base.null6 : base.null4);
+  return minimum(c.ns) - (c.v6 ? base.null6 : base.null4);
 }
 
 void calibrate(Case& c, double round_ns) {
@@ -62,7 +62,7 @@ void print_table(const std::vector<Case>& cases, const Base& base) {
              "flows", "min", "median", "- null", "/ IPIP", "astray %", "wrong");
   for (const Case& c : cases)
     fmt::print("{:<33} {:<21} {:>9} {:>7.1f} {:>7.1f} {:>7.1f} {:>6.2f} {:>8} {:>5}\n", c.group,
-               c.what, flows_text(c), c.minimum(), c.median(), own(c, base),
+               c.what, flows_text(c), minimum(c.ns), median(c.ns), own(c, base),
                own(c, base) / base.ipip, c.at_home ? fmt::format("{:.2f}", c.astray() * 100) : "",
                c.wrong);
 }
@@ -78,8 +78,8 @@ boost::json::value to_json(const Case& c, const Base& base) {
   boost::json::object object{{"group", c.group},
                              {"what", c.what},
                              {"flows", c.flows},
-                             {"min", rounded(c.minimum(), 2)},
-                             {"median", rounded(c.median(), 2)},
+                             {"min", rounded(minimum(c.ns), 2)},
+                             {"median", rounded(median(c.ns), 2)},
                              {"own", rounded(own(c, base), 2)},
                              {"ratio", rounded(own(c, base) / base.ipip, 3)},
                              {"wrong", c.wrong}};

@@ -42,17 +42,6 @@ std::uint32_t flows_of(double per_row) {
 
 }  // namespace
 
-double Case::minimum() const {
-  return *std::min_element(ns.begin(), ns.end());
-}
-
-double Case::median() const {
-  auto sorted = ns;
-  const auto middle = sorted.begin() + static_cast<long>(sorted.size() / 2);
-  std::nth_element(sorted.begin(), middle, sorted.end());
-  return *middle;
-}
-
 double Case::astray() const {
   const auto all = static_cast<double>(shares.home + shares.cur);
   if (!at_home) return 0;

@@ -33,8 +33,6 @@ struct Case {
   std::uint64_t wrong = 0;
   Balancer::Shares shares;
 
-  [[nodiscard]] double minimum() const;
-  [[nodiscard]] double median() const;
   /// Share of packets that went to another owner than the case is about.
   [[nodiscard]] double astray() const;
 };
