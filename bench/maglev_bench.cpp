@@ -1,24 +1,24 @@
-// How long a table takes, beside the paper's pseudo-code written plainly: rounds of both by turns,
-// minima, and their ratio.
+// How long a table takes, beside the paper's pseudo-code written plainly, and how long rows take to
+// change owners: rounds of all by turns, minima.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <random>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "maglev/maglev.h"
+#include "options.h"
+#include "report.h"
+#include "rewinder.h"
+#include "row_moves.h"
 
 namespace {
 
-using namespace lbd::maglev;
+using namespace lbd::bench;
+using lbd::maglev::Member;
 
 /// "Maglev: A Fast and Reliable Software Network Load Balancer", pseudo-code 1 in section 3.4, with
 /// permutation[i][j] = (offset + j · skip) mod M computed where it is used.
@@ -48,85 +48,110 @@ std::vector<int> plain(const std::vector<Member>& members, std::uint32_t rows) {
   }
 }
 
+/// The least of what it was and what `build` takes, ms.
 template <class Build>
-double milliseconds(Build&& build) {
+void time_build(double& least, Build&& build) {
   const auto begun = std::chrono::steady_clock::now();
   const auto table = build();
   const auto taken = std::chrono::steady_clock::now() - begun;
   if (table.empty()) std::abort();  // keeps the work from being optimized away
-  return std::chrono::duration<double, std::milli>(taken).count();
+  least = std::min(least, std::chrono::duration<double, std::milli>(taken).count());
 }
 
 struct Figure {
   unsigned members;
   std::uint32_t rows;
+  std::vector<Member> equal{};
+  std::vector<Member> varied{};  // weights of 1 to 100
+  std::vector<Member> skewed{};  // one of 65535, all others of 1
   double plain_ms = 1e9;
   double ours_ms = 1e9;
-  double weighted_ms = 1e9;
-  double skewed_ms = 1e9;  // one of 65535, all others of 1
+  double varied_ms = 1e9;
+  double skewed_ms = 1e9;
 };
 
-void measure(Figure& figure) {
+void draw_members(Figure& figure) {
   std::mt19937_64 random{figure.members};
-  std::vector<Member> equal(figure.members);
-  for (Member& member : equal) member = {random(), 100};
-  auto varied = equal;
-  for (Member& member : varied) member.weight = static_cast<std::uint32_t>(random() % 100 + 1);
-  auto skewed = equal;
-  for (Member& member : skewed) member.weight = 1;
-  skewed[0].weight = 65535;
-  for (int round = 0; round < 25; round++) {
-    figure.plain_ms =
-        std::min(figure.plain_ms, milliseconds([&] { return plain(equal, figure.rows); }));
-    figure.ours_ms =
-        std::min(figure.ours_ms, milliseconds([&] { return build(equal, figure.rows); }));
-    figure.weighted_ms =
-        std::min(figure.weighted_ms, milliseconds([&] { return build(varied, figure.rows); }));
-    figure.skewed_ms =
-        std::min(figure.skewed_ms, milliseconds([&] { return build(skewed, figure.rows); }));
-  }
+  figure.equal.resize(figure.members);
+  for (Member& member : figure.equal) member = {random(), 100};
+  figure.varied = figure.skewed = figure.equal;
+  for (Member& member : figure.varied)
+    member.weight = static_cast<std::uint32_t>(random() % 100 + 1);
+  for (Member& member : figure.skewed) member.weight = 1;
+  figure.skewed[0].weight = 65535;
 }
 
-constexpr double ratio_max = 0.6;  // of the usual table
+void measure(Figure& figure) {
+  using lbd::maglev::build;
+  time_build(figure.plain_ms, [&] { return plain(figure.equal, figure.rows); });
+  time_build(figure.ours_ms, [&] { return build(figure.equal, figure.rows); });
+  time_build(figure.varied_ms, [&] { return build(figure.varied, figure.rows); });
+  time_build(figure.skewed_ms, [&] { return build(figure.skewed, figure.rows); });
+}
+
+void print_tables(const std::vector<Figure>& figures) {
+  fmt::print("{:<14} {:>8} {:>10} {:>10} {:>7} {:>12} {:>10}\n", "table, ms", "rows", "plain",
+             "lbd", "ratio", "weights 1-100", "one heavy");
+  for (const Figure& figure : figures)
+    fmt::print("{:>5} backends {:>8} {:>10.3f} {:>10.3f} {:>7.2f} {:>12.3f} {:>10.3f}\n",
+               figure.members, figure.rows, figure.plain_ms, figure.ours_ms,
+               figure.ours_ms / figure.plain_ms, figure.varied_ms, figure.skewed_ms);
+}
+
+void print_moves(const std::vector<RowMove>& moves) {
+  fmt::print("{:<58} {:>8} {:>10} {:>10}\n", "rows that change owners, us", "rows", "min",
+             "median");
+  for (const RowMove& move : moves)
+    fmt::print("{:<58} {:>8} {:>10.1f} {:>10.1f}\n", move.what, move.rows, minimum(move.us),
+               median(move.us));
+}
+
+boost::json::value to_json(const std::vector<Figure>& figures, const std::vector<RowMove>& moves,
+                           int rounds) {
+  boost::json::array builds;
+  for (const Figure& figure : figures)
+    builds.push_back({{"backends", figure.members},
+                      {"rows", figure.rows},
+                      {"plainMs", rounded(figure.plain_ms, 4)},
+                      {"lbdMs", rounded(figure.ours_ms, 4)},
+                      {"ratio", rounded(figure.ours_ms / figure.plain_ms, 3)},
+                      {"variedMs", rounded(figure.varied_ms, 4)},
+                      {"skewedMs", rounded(figure.skewed_ms, 4)}});
+  boost::json::array changes;
+  for (const RowMove& move : moves)
+    changes.push_back({{"what", move.what},
+                       {"rows", move.rows},
+                       {"minUs", rounded(minimum(move.us), 2)},
+                       {"medianUs", rounded(median(move.us), 2)}});
+  return {{"rounds", rounds}, {"builds", std::move(builds)}, {"moves", std::move(changes)}};
+}
+
+constexpr double ratio_max = 0.6;  // of the usual table, with --check
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool check = false;
-  std::string json;
-  for (int i = 1; i < argc; i++) {
-    const std::string_view argument = argv[i];
-    if (argument == "--check")
-      check = true;
-    else if (argument == "--json" && i + 1 < argc)
-      json = argv[++i];
-    else {
-      fmt::print(stderr,
-                 "usage: maglev_bench [--check] [--json FILE]\n"
-                 "  --check  exit 1 where the table of 65537 rows for 100 backends takes "
-                 "over {} of the plain time\n",
-                 ratio_max);
-      return argument == "--help" ? 0 : 2;
-    }
+  const Options options =
+      options_of(argc, argv, "maglev_bench [--quick] [--rounds N] [--check] [--json FILE]", 25, 5);
+  stay_on_one_cpu();
+  std::vector<Figure> figures{{10, 65537}, {100, 65537}, {1000, 65537}, {10000, 655373}};
+  for (Figure& figure : figures) draw_members(figure);
+  RowMoves moves;
+  for (int round = 0; round < options.rounds; round++) {
+    fmt::print(stderr, "\rtables: round {} of {}", round + 1, options.rounds);
+    for (Figure& figure : figures) measure(figure);
+    moves.measure();
   }
-  Figure figures[] = {{10, 65537}, {100, 65537}, {1000, 65537}, {10000, 655373}};
-  fmt::print("{:>9} {:>8} {:>10} {:>10} {:>7} {:>12} {:>10}\n", "backends", "rows", "plain ms",
-             "ours ms", "ratio", "weighted ms", "skewed ms");
-  std::string lines;
-  for (Figure& figure : figures) {
-    measure(figure);
-    const double ratio = figure.ours_ms / figure.plain_ms;
-    fmt::print("{:>9} {:>8} {:>10.3f} {:>10.3f} {:>7.2f} {:>12.3f} {:>10.3f}\n", figure.members,
-               figure.rows, figure.plain_ms, figure.ours_ms, ratio, figure.weighted_ms,
-               figure.skewed_ms);
-    lines += fmt::format(
-        R"({}{{"backends":{},"rows":{},"plain_ms":{:.4f},"ours_ms":{:.4f},"ratio":{:.3f},"weighted_ms":{:.4f},"skewed_ms":{:.4f}}})",
-        lines.empty() ? "" : ",\n", figure.members, figure.rows, figure.plain_ms, figure.ours_ms,
-        ratio, figure.weighted_ms, figure.skewed_ms);
-  }
-  if (!json.empty() && !(std::ofstream{json} << "[" << lines << "]\n").flush()) {
-    fmt::print(stderr, "write {}: {}\n", json, std::strerror(errno));
-    return 2;
-  }
-  return check && figures[1].ours_ms > ratio_max * figures[1].plain_ms ? 1 : 0;
+  fmt::print(stderr, "\r\033[K");
+  print_tables(figures);
+  print_moves(moves.results());
+  if (!options.json.empty())
+    write_section(options.json, "tables", to_json(figures, moves.results(), options.rounds));
+  const Figure& usual = figures[1];
+  if (!options.check || usual.ours_ms <= ratio_max * usual.plain_ms) return 0;
+  fmt::print(stderr,
+             "maglev_bench: the table of {} rows for {} backends takes over {} of the plain "
+             "time\n",
+             usual.rows, usual.members, ratio_max);
+  return 1;
 }

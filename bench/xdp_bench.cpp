@@ -1,351 +1,130 @@
 // ns a packet of the shipped program by the rewinding method (docs/performance.md): cases run round
 // robin beside the floors, and what counts is the minimum.
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <sched.h>
-#include <sys/mman.h>
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <ctime>
-#include <fstream>
-#include <memory>
-#include <numeric>
-#include <string>
-#include <vector>
 
-#include "floors.skel.h"
-#include "lb/dataplane/data_plane.h"
-#include "lb/dataplane/keys.h"
-#include "lb/desired/desired.h"
-#include "lb/reconcile/reconciler.h"
-#include "lb/reconcile/space.h"
-#include "rewind.h"
-#include "rewind.skel.h"
+#include "options.h"
+#include "report.h"
+#include "xdp_cases.h"
 
 namespace {
 
 using namespace lbd;
+using namespace lbd::bench;
 
-[[noreturn]] void die(std::string_view what) {
-  fmt::print(stderr, "xdp_bench: {}: {}\n", what, std::strerror(errno));
-  std::exit(1);
-}
+constexpr double astray_max = 0.01;
 
-IpAddress ip(std::string_view text) {
-  return *IpAddress::parse(text);
-}
-
-class OneNeighbor final : public dataplane::RouteSource {
- public:
-  [[nodiscard]] std::optional<dataplane::Route> to(const IpAddress&) const override {
-    return dataplane::Route{.ifindex = 1,
-                            .interface = "lo",
-                            .source_mac = *Mac::parse("02:00:00:00:00:02"),
-                            .mac = *Mac::parse("02:00:00:00:00:01"),
-                            .mtu = 1500,
-                            .source4 = ip("10.0.0.2"),
-                            .source6 = ip("fd01::2")};
-  }
-  [[nodiscard]] const std::set<IpAddress>& local_addresses() const override { return local_; }
-
- private:
-  std::set<IpAddress> local_;
+/// What all figures are related to.
+struct Base {
+  double null4 = 0;
+  double null6 = 0;
+  double ipip = 0;  // above null
 };
 
-/// `count` backends of each of two services, one an address family.
-config::Config config_with(unsigned count, unsigned drained) {
-  config::Config config;
-  for (const bool v6 : {false, true}) {
-    Service service;
-    service.name = v6 ? "six" : "four";
-    service.addresses = {ip(v6 ? "2001:db8::10" : "192.0.2.10"),
-                         ip(v6 ? "192.0.2.11" : "2001:db8::11")};
-    service.ports = {{Port{443}, Protocol::tcp}};
-    service.allow_from = {*Prefix::parse("0.0.0.0/0"), *Prefix::parse("::/0")};
-    for (unsigned i = 0; i < count; i++)
-      service.backends.push_back(
-          {.address = ip(fmt::format("{}{}", v6 ? "fd01::1:" : "10.0.1.", i + 1)),
-           .state = i < drained ? AdminState::drain : AdminState::enabled});
-    config.services.push_back(std::move(service));
-  }
-  for (int i = 0; i < 500; i++) {  // a realistic number of frontends
-    Service other;
-    other.name = fmt::format("other{}", i);
-    other.addresses = {
-        IpAddress::v4({198, 18, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)}),
-        ip(fmt::format("2001:db8:1::{:x}", i + 1))};
-    other.ports = {{Port{443}, Protocol::tcp}};
-    other.table_size = 251;
-    other.allow_from = {*Prefix::parse("0.0.0.0/0"), *Prefix::parse("::/0")};
-    other.backends = {{.address = ip("10.0.2.1")}};
-    config.services.push_back(std::move(other));
-  }
-  return config;
+Base base_of(const std::vector<Case>& cases) {
+  const double null4 = minimum(cases[0].ns);
+  return {null4, minimum(cases[1].ns), minimum(cases[3].ns) - null4};
 }
 
-/// The shipped program on private maps.
-class Balancer {
- public:
-  explicit Balancer(std::uint32_t flows) {
-    std::array<std::uint8_t, 16> key{};
-    std::iota(key.begin(), key.end(), std::uint8_t{1});
-    hash_key_ = dataplane::hash_key_from(key);
-    const auto desired = desired::desire(config_with(100, 0));
-    auto opened = dataplane::DataPlane::open(
-        {.sizes = reconcile::sizes_for(desired, flows), .hash_key = hash_key_}, log_);
-    if (!opened) die(opened.error().message());
-    plane_ = std::move(*opened);
-    apply(0);
-  }
-  /// Drains the first `drained` backends, so that their rows move.
-  void apply(unsigned drained) {
-    reconcile::Reconciler reconciler{*plane_, hash_key_, log_};
-    const auto applied =
-        reconciler.apply(desired::desire(config_with(100, drained)), OneNeighbor{}, false);
-    if (!applied) die(applied.error().message());
-  }
-  /// Makes every row of the two services move, with its owner as home of what is not stored.
-  void move_all_rows() {
-    auto& tables = plane_->tables();
-    for (std::uint32_t i = 0; i < 2; i++) {
-      const auto& ring = tables.services[i].ring[0];
-      for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++) {
-        const std::uint16_t owner = tables.row(row);
-        tables.side[row] = {};
-        tables.side[row].home = owner;
-        tables.side[row].filter = 0xffff;
-        tables.row(row) = static_cast<std::uint16_t>((owner + 1) % 100) | ROW_MOVING;
-      }
-    }
-  }
-  /// Makes every row wait for foreign entries of which none is this flow's.
-  void wait_for_others() {
-    auto& tables = plane_->tables();
-    for (std::uint32_t i = 0; i < 2; i++) {
-      const auto& ring = tables.services[i].ring[0];
-      for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++) {
-        const std::uint16_t owner = tables.row(row) & 0x7fff;
-        tables.side[row].home = owner;
-        tables.side[row].filter = 0;
-        tables.row(row) = owner | ROW_MOVING;
-      }
-    }
-  }
-  dataplane::DataPlane& plane() { return *plane_; }
-
- private:
-  Log log_{Level::warning};
-  abi::hash_key hash_key_{};
-  std::unique_ptr<dataplane::DataPlane> plane_;
-};
-
-struct Case {
-  std::string name;
-  int program = -1;
-  std::string to;  // the address dialled
-  std::uint32_t flows = 1;
-  int growth = 0;
-  std::uint32_t action = XDP_TX;
-  std::uint8_t tcp_flags = 0x10;  // ACK
-
-  struct rewind* skeleton = nullptr;
-  std::vector<std::uint8_t> frame;
-  rewind_words state{};
-  std::uint32_t repeat = 0;
-  std::vector<double> ns;
-  std::uint64_t bad = 0;
-};
-
-template <class T>
-void take(T& word, const std::vector<std::uint8_t>& frame, std::size_t offset) {
-  std::memcpy(&word, frame.data() + offset, sizeof word);
+double own(const Case& c, const Base& base) {
+  return minimum(c.ns) - (c.v6 ? base.null6 : base.null4);
 }
 
-/// A step that visits all flows in another order than they were stored in.
-std::uint32_t stride(std::uint32_t flows) {
-  auto step = static_cast<std::uint32_t>(flows * 0.6180339887);
-  step = std::max(step, 1U);
-  while (std::gcd(step, flows) != 1) step++;
-  return step;
+void calibrate(Case& c, double round_ns) {
+  if (c.rows_refuse) c.balancer->refuse(c.site);
+  if (c.repeat != 0) return;
+  constexpr std::uint32_t sample = 100000;
+  c.repeat = static_cast<std::uint32_t>(round_ns / (c.rewinder->run(sample).ns / sample));
 }
 
-void build_frame(Case& c) {
-  const IpAddress to = ip(c.to);
-  const bool v6 = to.is_v6();
-  auto& f = c.frame;
-  f.assign(REWIND_FRAME, 0);
-  const std::uint8_t macs[] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 3};
-  std::copy(std::begin(macs), std::end(macs), f.begin());
-  const std::size_t l4 = v6 ? 54 : 34;
-  if (v6) {
-    f[12] = 0x86;
-    f[13] = 0xdd;
-    f[14] = 0x60;
-    f[19] = REWIND_FRAME - 54;
-    f[20] = 6;
-    f[21] = 64;
-    const auto source = ip("2001:db8:ffff::").bytes();
-    std::copy(source.begin(), source.end(), f.begin() + 22);
-    std::copy(to.bytes().begin(), to.bytes().end(), f.begin() + 38);
-  } else {
-    f[12] = 8;
-    f[14] = 0x45;
-    f[17] = REWIND_FRAME - 14;
-    f[20] = 0x40;
-    f[22] = 64;
-    f[23] = 6;
-    std::copy(to.bytes().begin(), to.bytes().end(), f.begin() + 30);
-  }
-  f[l4 + 2] = 443 >> 8;
-  f[l4 + 3] = 443 & 0xff;
-  f[l4 + 12] = 5 << 4;
-  f[l4 + 13] = c.tcp_flags;
-  auto& s = c.state;
-  s = {};
-  s.flows = c.flows;
-  s.step = stride(c.flows);
-  s.frame = REWIND_FRAME;
-  s.growth = c.growth;
-  s.v6 = v6 ? 1 : 0;
-  take(s.e0, f, 0), take(s.e8, f, 8), take(s.e12, f, 12);
-  take(s.four14, f, 14), take(s.four22, f, 22), take(s.four26, f, 26), take(s.four34, f, 34);
-  take(s.four42, f, 42), take(s.four50, f, 50);
-  take(s.six14, f, 14), take(s.six22, f, 22), take(s.six30, f, 30), take(s.six38, f, 38);
-  take(s.six46, f, 46), take(s.six54, f, 54), take(s.six62, f, 62), take(s.six64, f, 64);
-  take(s.six72, f, 72);
-  if (!v6)
-    for (std::size_t i = 14; i < 34; i += 2)
-      s.four_sum += static_cast<std::uint32_t>(f[i] | f[i + 1] << 8);
+void measure(Case& c) {
+  if (c.rows_refuse) c.balancer->refuse(c.site);
+  const auto before = c.at_home ? c.balancer->shares(c.site) : Balancer::Shares{};
+  const auto ran = c.rewinder->run(c.repeat);
+  c.ns.push_back(ran.ns / c.repeat);
+  c.wrong += ran.wrong;
+  if (!c.at_home) return;
+  const auto after = c.balancer->shares(c.site);
+  c.shares.home += after.home - before.home;
+  c.shares.cur += after.cur - before.cur;
 }
 
-double cpu_ns() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
+std::string flows_text(const Case& c) {
+  if (c.flows_per_row != 0) return fmt::format("{} a row", c.flows_per_row);
+  if (c.flows == 1 << 24) return "all new";
+  return fmt::format("{}", c.flows);
 }
 
-/// Runs the case `repeat` times; ns in all.
-double run(Case& c, std::uint32_t repeat) {
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = c.frame.data(), .data_size_in = REWIND_FRAME,
-              .repeat = static_cast<int>(repeat));
-  rewind_words& live = c.skeleton->bss->rewind_state;
-  const std::uint32_t index = live.index;
-  live = c.state;
-  live.index = index;
-  const double begun = cpu_ns();
-  if (bpf_prog_test_run_opts(bpf_program__fd(c.skeleton->progs.rewind), &options) != 0) die(c.name);
-  const double taken = cpu_ns() - begun;
-  c.bad += live.bad_growth - (c.growth != 0 ? 1 : 0) + live.fell_through +
-           (options.retval != c.action ? 1 : 0);
-  return taken;
+void print_table(const std::vector<Case>& cases, const Base& base) {
+  fmt::print("{:<33} {:<21} {:>9} {:>7} {:>7} {:>7} {:>6} {:>8} {:>5}\n", "ns a packet", "",
+             "flows", "min", "median", "- null", "/ IPIP", "astray %", "wrong");
+  for (const Case& c : cases)
+    fmt::print("{:<33} {:<21} {:>9} {:>7.1f} {:>7.1f} {:>7.1f} {:>6.2f} {:>8} {:>5}\n", c.group,
+               c.what, flows_text(c), minimum(c.ns), median(c.ns), own(c, base),
+               own(c, base) / base.ipip, c.at_home ? fmt::format("{:.2f}", c.astray() * 100) : "",
+               c.wrong);
 }
 
-void prepare(Case& c) {
-  build_frame(c);
-  c.skeleton = rewind::open_and_load();
-  if (c.skeleton == nullptr) die("load the wrapper");
-  const std::uint32_t slot = 0;
-  if (bpf_map_update_elem(bpf_map__fd(c.skeleton->maps.target), &slot, &c.program, BPF_ANY) != 0)
-    die("program array");
-  // Each flow once in the order of its index, so that what is stored lies in that order.
-  const std::uint32_t step = std::exchange(c.state.step, 1);
-  run(c, std::max(c.flows, 1000U));
-  c.state.step = step;
-  constexpr double round_ns = 50e6;
-  const double each = run(c, 100000) / 100000;
-  c.repeat = static_cast<std::uint32_t>(round_ns / each);
-  c.bad = 0;
+void print_sizes(const dataplane::ProgramInfo& info) {
+  fmt::print(
+      "program: {} instructions, {} bytes of machine code; {} instructions processed by the "
+      "verifier\n",
+      info.xlated_bytes / 8, info.jited_bytes, info.verified_instructions);
 }
 
-double minimum(const Case& c) {
-  return *std::min_element(c.ns.begin(), c.ns.end());
-}
-double median(Case c) {
-  std::nth_element(c.ns.begin(), c.ns.begin() + static_cast<long>(c.ns.size() / 2), c.ns.end());
-  return c.ns[c.ns.size() / 2];
+boost::json::value to_json(const Case& c, const Base& base) {
+  boost::json::object object{{"group", c.group},
+                             {"what", c.what},
+                             {"flows", c.flows},
+                             {"min", rounded(minimum(c.ns), 2)},
+                             {"median", rounded(median(c.ns), 2)},
+                             {"own", rounded(own(c, base), 2)},
+                             {"ratio", rounded(own(c, base) / base.ipip, 3)},
+                             {"wrong", c.wrong}};
+  if (c.flows_per_row != 0) object["flowsPerRow"] = c.flows_per_row;
+  if (c.at_home) object["astray"] = rounded(c.astray(), 5);
+  return object;
 }
 
-void stay_on(int cpu) {
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(cpu, &one);
-  sched_setaffinity(0, sizeof one, &one);
+boost::json::value to_json(const std::vector<Case>& cases, const Base& base, int rounds,
+                           const dataplane::ProgramInfo& info) {
+  boost::json::array all;
+  for (const Case& c : cases) all.push_back(to_json(c, base));
+  return boost::json::object{{"rounds", rounds},
+                             {"program",
+                              {{"instructions", info.xlated_bytes / 8},
+                               {"jitedBytes", info.jited_bytes},
+                               {"verifiedInstructions", info.verified_instructions}}},
+                             {"cases", std::move(all)}};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int rounds = argc > 1 ? std::atoi(argv[1]) : 15;
-  const std::string filter = argc > 2 ? argv[2] : "";
-  stay_on(1);
+  const Options options =
+      options_of(argc, argv, "xdp_bench [--quick] [--rounds N] [--only WORD] [--json FILE]", 15, 3);
+  stay_on_one_cpu();
   libbpf_set_print(nullptr);
-  floors* loaded_floors = floors::open_and_load();
-  if (loaded_floors == nullptr) die("load the floors");
-  const int null = bpf_program__fd(loaded_floors->progs.floor_null);
-  Balancer settled{65536};
-  Balancer moving{1048576};
-  moving.move_all_rows();
-  Balancer waiting{65536};
-  waiting.wait_for_others();
-  const int program = settled.plane().program_fd();
-
-  std::vector<Case> cases{
-      {"floor: null, IPv4", null, "192.0.2.10"},
-      {"floor: null, IPv6", null, "2001:db8::10"},
-      {"floor: adjust_head", bpf_program__fd(loaded_floors->progs.floor_head), "192.0.2.10", 1, 20},
-      {"floor: constant IPIP", bpf_program__fd(loaded_floors->progs.floor_ipip), "192.0.2.10", 1,
-       20},
-      {"not a VIP, IPv4", program, "203.0.113.77", 100000, 0, XDP_PASS},
-      {"not a VIP, IPv6", program, "2001:db8:5::5", 100000, 0, XDP_PASS},
-  };
-  for (const std::uint32_t flows : {1U, 1000U, 100000U, 1000000U}) {
-    cases.push_back(
-        {fmt::format("settled 4in4, {} flows", flows), program, "192.0.2.10", flows, 20});
-    cases.push_back(
-        {fmt::format("settled 6in6, {} flows", flows), program, "2001:db8::10", flows, 40});
+  Stage stage{{.quick = options.quick, .only = options.only}};
+  auto& cases = stage.cases();
+  for (Case& c : cases) calibrate(c, options.quick ? 20e6 : 50e6);
+  for (int round = 0; round < options.rounds; round++) {
+    fmt::print(stderr, "\rxdp: round {} of {}", round + 1, options.rounds);
+    for (Case& c : cases) measure(c);
   }
-  for (const std::uint32_t flows : {1U, 100000U}) {
-    cases.push_back(
-        {fmt::format("settled 4in6, {} flows", flows), program, "192.0.2.11", flows, 40});
-    cases.push_back(
-        {fmt::format("settled 6in4, {} flows", flows), program, "2001:db8::11", flows, 20});
-    cases.push_back({fmt::format("home == cur, filter clear, IPv4, {} flows", flows),
-                     waiting.plane().program_fd(), "192.0.2.10", flows, 20});
-    cases.push_back({fmt::format("moving, known, IPv4, {} flows", flows),
-                     moving.plane().program_fd(), "192.0.2.10", flows, 20});
-    cases.push_back({fmt::format("moving, known, IPv6, {} flows", flows),
-                     moving.plane().program_fd(), "2001:db8::10", flows, 40});
-  }
-  std::erase_if(cases, [&](const Case& c) {
-    return !c.name.starts_with("floor") && c.name.find(filter) == std::string::npos;
-  });
-  for (Case& c : cases) prepare(c);
-  for (int round = 0; round < rounds; round++) {
-    fmt::print(stderr, "\rround {} of {}", round + 1, rounds);
-    for (Case& c : cases) c.ns.push_back(run(c, c.repeat) / c.repeat);
-  }
-  fmt::print(stderr, "\n");
-  const double floor4 = minimum(cases[0]);
-  const double floor6 = minimum(cases[1]);
-  const double ipip = minimum(cases[3]) - floor4;
-  fmt::print("{:<44} {:>8} {:>8} {:>8} {:>10} {:>5}\n", "case", "min", "median", "- null", "/ IPIP",
-             "bad");
-  std::ofstream json{"build/bench.json"};
-  json << "[";
+  fmt::print(stderr, "\r\033[K");
+  const Base base = base_of(cases);
+  const auto info = stage.program_info();
+  print_table(cases, base);
+  print_sizes(info);
+  if (!options.json.empty())
+    write_section(options.json, "xdp", to_json(cases, base, options.rounds, info));
   for (const Case& c : cases) {
-    const double own = minimum(c) - (c.state.v6 != 0 ? floor6 : floor4);
-    fmt::print("{:<44} {:>8.1f} {:>8.1f} {:>8.1f} {:>10.2f} {:>5}\n", c.name, minimum(c), median(c),
-               own, own / ipip, c.bad);
-    json << fmt::format(
-        R"({}{{"case":"{}","min":{:.2f},"median":{:.2f},"own":{:.2f},"ratio":{:.3f},"bad":{}}})",
-        &c == &cases[0] ? "" : ",\n", c.name, minimum(c), median(c), own, own / ipip, c.bad);
+    if (c.wrong == 0 && c.astray() <= astray_max) continue;
+    fmt::print(stderr, "xdp_bench: {}, {}: not what was to be measured\n", c.group, c.what);
+    return 1;
   }
-  json << "]\n";
   return 0;
 }

@@ -1,0 +1,20 @@
+// What is made of samples, and build/bench.json: one document of which each benchmark writes its
+// own section.
+#pragma once
+#include <boost/json.hpp>
+#include <string>
+#include <vector>
+
+namespace lbd::bench {
+
+[[nodiscard]] double minimum(const std::vector<double>& samples);
+[[nodiscard]] double median(std::vector<double> samples);
+
+/// A figure as a table shows it: digits beyond that are noise.
+[[nodiscard]] double rounded(double value, int digits);
+
+/// Replaces one section of the document, which need not be there yet; ends the program where that
+/// fails.
+void write_section(const std::string& path, std::string_view section, boost::json::value content);
+
+}  // namespace lbd::bench
