@@ -93,7 +93,8 @@ Balancer::Balancer(BalancerOptions options) : options_{std::move(options)} {
   hash_key_ = dataplane::hash_key_from(key);
   const auto desired = this->desired(0);
   auto opened = dataplane::DataPlane::open(
-      {.sizes = reconcile::sizes_for(desired, options_.flows), .hash_key = hash_key_}, log_);
+      {.sizes = reconcile::sizes_for(desired, {.entries = options_.flows}), .hash_key = hash_key_},
+      log_);
   if (!opened) die_of("open the maps", opened.error());
   plane_ = std::move(*opened);
   reconciler_ = std::make_unique<reconcile::Reconciler>(*plane_, hash_key_, log_);
@@ -143,7 +144,7 @@ void Balancer::move(std::string_view site) {
   reconcile::Writer writer{*plane_};
   reconcile::Rows rows{writer};
   const auto ring = this->ring(site);
-  const auto now = reconcile::now_seconds();
+  const auto now = plane_->now();
   for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++) {
     const auto home = static_cast<std::uint16_t>(rows.owner(row) & ~1);
     rows.force(row, home);
@@ -164,20 +165,26 @@ bool Balancer::homes_left() const {
 }
 
 void Balancer::give_up_homes() {
-  const auto then = reconcile::now_seconds() - long_ago;
+  age_rows();  // homes are given up
+  sweep();
+  age_rows();  // no start can be confirmed any more
+  sweep();
+  errno = 0;
+  if (homes_left()) die("the sweep leaves homes that are long idle");
+}
+
+void Balancer::age_rows() {
+  const auto then = plane_->now() - long_ago;
   for (const Site& site : options_.sites) {
     const auto ring = this->ring(site.name);
     for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++)
       plane_->tables().side[row].started = plane_->tables().side[row].refused = then;
   }
-  bool scanned = false;
-  for (int round = 0; round < 1000 && (!scanned || homes_left()); round++) {
-    const auto swept = reconciler_->sweep(idle, reconcile::Scan::yes);
-    if (!swept) die_of("sweep", swept.error());
-    scanned = swept->scanned;
-  }
-  errno = 0;
-  if (homes_left()) die("the sweep leaves homes that are long idle");
+}
+
+void Balancer::sweep() {
+  const auto swept = reconciler_->sweep(idle, reconcile::Scan::yes);
+  if (!swept) die_of("sweep", swept.error());
 }
 
 void Balancer::wait_for_others(std::string_view site) {
@@ -186,14 +193,14 @@ void Balancer::wait_for_others(std::string_view site) {
   reconcile::Rows rows{writer};
   const auto ring = this->ring(site);
   for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++) {
-    rows.give_up_home(row);
+    rows.give_up_home(row, plane_->now());
     plane_->tables().side[row].filter = 0;
   }
 }
 
 void Balancer::refuse(std::string_view site) {
   const auto ring = this->ring(site);
-  const auto now = reconcile::now_seconds();
+  const auto now = plane_->now();
   for (std::uint32_t row = ring.base; row < ring.base + ring.size; row++)
     plane_->tables().side[row].refused = now;
 }

@@ -66,6 +66,8 @@ class Balancer {
  private:
   [[nodiscard]] std::size_t index_of(std::string_view site) const;
   [[nodiscard]] bool homes_left() const;
+  void age_rows();
+  void sweep();
 
   BalancerOptions options_;
   Log log_{Level::error};

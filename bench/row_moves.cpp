@@ -41,7 +41,7 @@ void RowMoves::stores(RowMove& settled, RowMove& moving) {
   const auto ring = alone_.ring(site);
   reconcile::Writer writer{alone_.plane()};
   reconcile::Rows rows{writer};
-  const auto now = reconcile::now_seconds();
+  const auto now = alone_.plane().now();
   const auto next_owner = [&] {
     for (std::uint32_t i = 0; i < moved; i++) {
       const std::uint32_t row = ring.base + i * (ring.size / moved);

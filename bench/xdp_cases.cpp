@@ -246,9 +246,9 @@ void Stage::started() {
 void Stage::refused() {
   std::vector<Site> sites = both("refused");
   sites.push_back({"full", false});
-  Balancer& balancer = own({.sites = std::move(sites), .flows = 1 << 20});
+  Balancer& balancer = own({.sites = std::move(sites), .flows = 1 << 19});
   balancer.move("full");
-  store(balancer, "full", false, (1 << 20) + (1 << 18), true);
+  store(balancer, "full", false, 1 << 20, true);
   for (const bool v6 : families) {
     const auto site = site_of("refused", v6);
     balancer.move(site);
