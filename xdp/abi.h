@@ -224,12 +224,14 @@ struct service {
 	char name[SERVICE_NAME_MAX]; /* empty: a free record */
 	struct ring_desc ring[2];    /* TCP, UDP */
 	__u32 backend_base;
-	__u32 slots;   /* records from backend_base, a counter each and one more per port */
+	__u32 slots;   /* records from backend_base */
 	__u32 flags;   /* enum frontend_flag of its frontends, the address record's apart */
 	__u32 options; /* enum service_option */
-	__u32 left;    /* s of CLOCK_MONOTONIC, when SERVICE_LEAVING was set */
+	__u32 old_backend_base; /* with the next: the stretch that frontends may still lead to; */
+	__u32 old_slots;	/* 0: none */
+	__u32 left;		/* s of CLOCK_MONOTONIC, when SERVICE_LEAVING was set */
 	__u32 pad;
-	__u64 reserved[3];
+	__u64 reserved[2];
 };
 enum service_option {
 	SERVICE_UNTRACKED = 1, /* connectionTracking: false: rows never move */

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "lb/dataplane/fault_point.h"
+
 #include "lb/dataplane/maps.h"
 
 namespace lbd::dataplane {
@@ -80,8 +82,10 @@ std::optional<StoredFlow> FlowMemory::find(const abi::flow_key& key) const {
 
 bool FlowMemory::remove(const StoredFlow& flow) const {
   abi::flow_cell& shared = cell(flow.index);
+  fault_point();
   if (load_once(shared.owner) != flow.cell.owner || !swap(shared.life, flow.cell.life, 0))
     return false;
+  fault_point();
   std::atomic_ref<__u64>{shared.owner}.store(0);
   return true;
 }

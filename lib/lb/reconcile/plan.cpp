@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 
+#include "lb/reconcile/counts.h"
+
 namespace lbd::reconcile {
 namespace {
 
@@ -72,7 +74,7 @@ Result<> plan_counters(Plan& plan, Space& space) {
         continue;
       }
     }
-    auto base = space.take_counters(plan.record.slots + 1);
+    auto base = space.take_counters(counters_for(plan.record.slots));
     if (!base) return std::move(base).error();
     plan.counter_bases.emplace(port, *base);
   }

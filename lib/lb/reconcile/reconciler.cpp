@@ -5,6 +5,7 @@
 #include "lb/reconcile/access.h"
 #include "lb/reconcile/frontend_table.h"
 #include "lb/reconcile/next_hops.h"
+#include "lb/reconcile/relocation.h"
 #include "lb/reconcile/rows.h"
 #include "lb/reconcile/services.h"
 #include "lb/reconcile/space.h"
@@ -112,7 +113,10 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   const std::uint64_t writes_before = writer_.store().writes();
   const Seconds now = writer_.now();
   sweep_.reset();  // rows may change under it
-  const Held held = read_held(writer_);
+  Held held = read_held(writer_);
+  auto finished = finish_interrupted(writer_, held, log_);
+  if (!finished) return std::move(finished).error();
+  if (*finished) held = read_held(writer_);
   Space space{writer_, held, log_};
   Applied applied;
   std::vector<Plan> plans;
@@ -141,7 +145,9 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   if (auto done = assign_next_hops(writer_, routes, desired.tunnel_source); !done)
     return std::move(done).error();
   for (const Plan& plan : plans) {
-    if (auto done = lead_to_new_stretch(writer_, held, plan); !done) return std::move(done).error();
+    if (plan.relocates())
+      if (auto done = lead_to_new_stretch(writer_, held, plan.index, plan.counter_bases); !done)
+        return std::move(done).error();
     applied.rows_changed += move_rows(writer_, plan, now);
     lower_backends(writer_, plan, now);
   }
@@ -150,8 +156,7 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   if (auto done = open_entrances(writer_, wanted); !done) return std::move(done).error();
   mark_leaving(writer_, held, staying, now);
   if (auto done = close_entrances(writer_, wanted); !done) return std::move(done).error();
-  for (const Plan& plan : plans)
-    if (auto done = carry_counts(writer_, plan); !done) return std::move(done).error();
+  if (auto done = carry_counts(writer_, read_held(writer_)); !done) return std::move(done).error();
   applied.writes = writer_.store().writes() - writes_before;
   return applied;
 }

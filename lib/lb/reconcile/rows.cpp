@@ -29,7 +29,7 @@ void Rows::found(std::uint32_t row, std::uint16_t owner) {
   writer_.store().put_unseen(writer_.tables().row(row), owner);
   abi::side fresh{};
   fresh.previous[0] = fresh.previous[1] = SLOT_NONE;
-  writer_.tables().side[row] = fresh;
+  writer_.store().put_unseen(writer_.tables().side[row], fresh);
 }
 
 void Rows::change(std::uint32_t row, std::uint16_t new_owner, bool protect, Seconds now) {

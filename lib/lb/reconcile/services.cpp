@@ -1,6 +1,7 @@
 #include "lb/reconcile/services.h"
 
 #include "lb/reconcile/access.h"
+#include "lb/reconcile/counts.h"
 #include "maglev/maglev.h"
 
 namespace lbd::reconcile {
@@ -50,19 +51,6 @@ bool is_new(const Plan& plan, Protocol protocol) {
   return plan.held == nullptr || ring_of(plan.held->record, protocol).size == 0;
 }
 
-Result<> zero_counters(Writer& writer, std::uint32_t base, std::uint32_t count) {
-  auto sums = writer.tables().counters.sums(base, count);
-  if (!sums) return std::move(sums).error();
-  for (std::uint32_t i = 0; i < count; i++) {
-    writer.store().put(writer.tables().counted[base + i].packets, 0);
-    writer.store().put(writer.tables().counted[base + i].bytes, 0);
-    if ((*sums)[i].packets == 0) continue;
-    writer.store().count();
-    if (auto zeroed = writer.tables().counters.zero(base + i); !zeroed) return zeroed;
-  }
-  return {};
-}
-
 void found_rings(Writer& writer, const Plan& plan) {
   Rows rows{writer};
   for (const Protocol protocol : protocols) {
@@ -85,11 +73,6 @@ void found_backends(Writer& writer, const Plan& plan) {
   }
 }
 
-/// Two words that a crash must not tear apart, in one store.
-void put_pair(Store& store, std::uint32_t& first, std::uint32_t low, std::uint32_t high) {
-  store.put(*reinterpret_cast<std::uint64_t*>(&first), std::uint64_t{high} << 32 | low);
-}
-
 void write_record(Writer& writer, const Plan& plan) {
   abi::service& record = writer.tables().services[plan.index];
   Store& store = writer.store();
@@ -101,10 +84,26 @@ void write_record(Writer& writer, const Plan& plan) {
     return;
   }
   for (const std::size_t i : {0U, 1U})
-    put_pair(store, record.ring[i].base, plan.record.ring[i].base, plan.record.ring[i].size);
-  put_pair(store, record.backend_base, plan.record.backend_base, plan.record.slots);
+    store.put_pair(record.ring[i].base, plan.record.ring[i].base, plan.record.ring[i].size);
+  if (plan.relocates()) store.put_pair(record.old_backend_base, record.backend_base, record.slots);
+  store.put_pair(record.backend_base, plan.record.backend_base, plan.record.slots);
   store.put(record.flags, plan.record.flags);
   store.put(record.options, plan.record.options);
+}
+
+Result<> found_counters(Writer& writer, const Plan& plan) {
+  for (const auto& [port, base] : plan.counter_bases) {
+    std::optional<PortCounts> from;
+    if (plan.held != nullptr)
+      if (const auto old = plan.held->counter_bases.find(port);
+          old != plan.held->counter_bases.end()) {
+        if (!plan.relocates()) continue;
+        from.emplace(writer, old->second, plan.held->record.slots);
+      }
+    if (auto founded = PortCounts{writer, base, plan.record.slots}.found(from); !founded)
+      return founded;
+  }
+  return {};
 }
 
 }  // namespace
@@ -121,11 +120,7 @@ Result<> prepare(Writer& writer, const Plan& plan) {
 
   found_rings(writer, plan);
   if (new_backends) found_backends(writer, plan);
-  for (const auto& [port, base] : plan.counter_bases) {
-    if (plan.held != nullptr && !plan.relocates() && plan.held->counter_bases.contains(port))
-      continue;
-    if (auto zeroed = zero_counters(writer, base, plan.record.slots + 1); !zeroed) return zeroed;
-  }
+  if (auto founded = found_counters(writer, plan); !founded) return founded;
   write_record(writer, plan);
   return {};
 }
@@ -149,25 +144,6 @@ Result<> raise_backends(Writer& writer, const Plan& plan, Seconds now) {
     if (store.put(record.flags, record.flags | flags)) store.put(record.since, now);
   }
   return {};
-}
-
-Result<> lead_to_new_stretch(Writer& writer, const Held& held, const Plan& plan) {
-  if (!plan.relocates()) return {};
-  FrontendTable table{writer};
-  for (auto [key, frontend] : held.frontends) {
-    if (frontend.service != plan.index) continue;
-    if (const auto port = port_of(key)) {
-      const auto counters = plan.counter_bases.find(*port);
-      if (counters == plan.counter_bases.end()) {
-        table.erase(key);
-        continue;
-      }
-      frontend.counter_base = counters->second;
-    }
-    frontend.backend_base = plan.record.backend_base;
-    if (auto put = table.put(key, frontend); !put) return put;
-  }
-  return writer.grace();
 }
 
 std::uint64_t move_rows(Writer& writer, const Plan& plan, Seconds now) {
@@ -232,37 +208,6 @@ std::map<FrontendKey, abi::frontend> frontends_of(const Plan& plan,
     }
   }
   return all;
-}
-
-Result<std::vector<abi::counter>> counts(Writer& writer, std::uint32_t counter_base,
-                                         std::uint32_t slots) {
-  auto sums = writer.tables().counters.sums(counter_base, slots + 1);
-  if (!sums) return sums;
-  for (std::uint32_t i = 0; i <= slots; i++) {
-    (*sums)[i].packets += writer.tables().counted[counter_base + i].packets;
-    (*sums)[i].bytes += writer.tables().counted[counter_base + i].bytes;
-  }
-  return sums;
-}
-
-Result<> carry_counts(Writer& writer, const Plan& plan) {
-  if (!plan.relocates()) return {};
-  writer.freed();
-  if (auto waited = writer.grace(); !waited) return waited;
-  const std::uint32_t slots = plan.held->record.slots;
-  for (const auto& [port, base] : plan.counter_bases) {
-    const auto old = plan.held->counter_bases.find(port);
-    if (old == plan.held->counter_bases.end()) continue;
-    auto counted = counts(writer, old->second, slots);
-    if (!counted) return std::move(counted).error();
-    for (std::uint32_t i = 0; i <= slots; i++) {
-      // The last one, of gone backends, is the last in the new stretch, too.
-      abi::counter& to = writer.tables().counted[base + (i == slots ? plan.record.slots : i)];
-      writer.store().put(to.packets, to.packets + (*counted)[i].packets);
-      writer.store().put(to.bytes, to.bytes + (*counted)[i].bytes);
-    }
-  }
-  return {};
 }
 
 }  // namespace lbd::reconcile

@@ -19,10 +19,6 @@ Result<> prepare(Writer&, const Plan&);
 /// Adds backends and raises flags, so that whoever rows will name can serve.
 Result<> raise_backends(Writer&, const Plan&, Seconds now);
 
-/// Leads the packets of a service that moves to its larger stretch, before a row names a slot that
-/// the old one does not have. Frontends of ports that go are erased.
-Result<> lead_to_new_stretch(Writer&, const Held&, const Plan&);
-
 /// Gives rows their wanted owners, then ends homes that serve no known flows any more. Returns how
 /// many rows changed their owner.
 std::uint64_t move_rows(Writer&, const Plan&, Seconds now);
@@ -33,12 +29,5 @@ void lower_backends(Writer&, const Plan&, Seconds now);
 /// The frontends the service should have; `local`: addresses of this node.
 [[nodiscard]] std::map<FrontendKey, abi::frontend> frontends_of(const Plan&,
                                                                 const std::set<IpAddress>& local);
-
-/// Brings the counts of a service that moved to its new stretch, once no packet counts in the old.
-Result<> carry_counts(Writer&, const Plan&);
-
-/// What a slot has counted on a port. Index `slots` holds what gone backends have.
-[[nodiscard]] Result<std::vector<abi::counter>> counts(Writer&, std::uint32_t counter_base,
-                                                       std::uint32_t slots);
 
 }  // namespace lbd::reconcile

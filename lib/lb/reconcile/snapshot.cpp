@@ -5,10 +5,10 @@
 #include <iterator>
 
 #include "lb/dataplane/keys.h"
+#include "lb/reconcile/counts.h"
 #include "lb/reconcile/held.h"
 #include "lb/reconcile/reconciler.h"
 #include "lb/reconcile/rows.h"
-#include "lb/reconcile/services.h"
 
 namespace lbd::reconcile {
 namespace {
@@ -80,7 +80,7 @@ Result<> add_ports(Writer& writer, const desired::Service& wanted, const HeldSer
     PortSnapshot of_port{.port = port};
     of_port.backend_count.resize(slots.size());
     if (const auto base = held.counter_bases.find(port); base != held.counter_bases.end()) {
-      auto counted = counts(writer, base->second, held.record.slots);
+      auto counted = PortCounts{writer, base->second, held.record.slots}.read();
       if (!counted) return std::move(counted).error();
       for (const abi::counter& counter : *counted) of_port.count += count_of(counter);
       for (std::size_t i = 0; i < slots.size(); i++) {

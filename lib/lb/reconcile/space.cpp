@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "lb/dataplane/flow_memory.h"
+#include "lb/reconcile/counts.h"
 
 namespace lbd::reconcile {
 namespace {
@@ -48,7 +49,7 @@ dataplane::Sizes sizes_for(const desired::Desired& desired, const config::Connec
         rows += whole_words(service.policy.table_size);
     const std::uint64_t slots = slots_for(service.backends.size());
     backends += slots;
-    counters += (slots + 1) * ports.size();
+    counters += counters_for(static_cast<std::uint32_t>(slots)) * ports.size();
   }
   return {.rows = sized(rows, rows_min, ROWS_MAX),
           .backends = sized(backends, backends_min, BACKENDS_MAX),
@@ -71,8 +72,18 @@ Space::Space(Writer& writer, const Held& held, const Log& log)
     for (const abi::ring_desc& ring : service.record.ring)
       rows_.extents.use({ring.base, whole_words(ring.size)});
     backends_.extents.use({service.record.backend_base, service.record.slots});
-    for (const auto& [port, base] : service.counter_bases)
-      counters_.extents.use({base, service.record.slots + 1});
+    backends_.extents.use({service.record.old_backend_base, service.record.old_slots});
+  }
+  std::set<std::uint32_t> seen;  // a port's addresses share its counters
+  for (const auto& [key, frontend] : held.frontends) {
+    if (!port_of(key) || !seen.insert(frontend.counter_base).second) continue;
+    const abi::service& service = writer.tables().services[frontend.service];
+    const bool moved = frontend.backend_base == service.backend_base;
+    const std::uint32_t slots = moved ? service.slots : service.old_slots;
+    if (slots == 0) continue;
+    counters_.extents.use({frontend.counter_base, counters_for(slots)});
+    const auto carried = PortCounts{writer, frontend.counter_base, slots}.carries_from();
+    if (carried) counters_.extents.use(*carried);
   }
 }
 

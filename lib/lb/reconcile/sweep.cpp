@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lb/dataplane/keys.h"
-#include "lb/reconcile/services.h"
+#include "lb/reconcile/counts.h"
 
 namespace lbd::reconcile {
 namespace {
@@ -113,7 +113,8 @@ void Sweep::look_at_rows() {
       look_at_ring(service, ring_of(service.record, protocol), idle_of(protocol, 0), named);
     for (const auto& [address, slot] : service.slots) {
       const abi::backend& record = writer_.tables().backends[service.record.backend_base + slot];
-      if (record.flags & abi::BACKEND_REMOVED && !named[slot] && may_free(record.since))
+      if (record.flags & abi::BACKEND_REMOVED && !named[slot] && may_free(record.since) &&
+          counts_settled(service))
         unnamed_.emplace(service.index, slot);
     }
   }
@@ -229,34 +230,28 @@ bool Sweep::may_free(std::uint32_t since) const {
   return now_ - since > START_LIFE + 1;
 }
 
+/// Whether the service's counters are all in one place: not while it moves to a larger stretch.
+bool Sweep::counts_settled(const HeldService& service) const {
+  return service.record.old_slots == 0 &&
+         std::ranges::none_of(service.counter_bases, [&](const auto& port) {
+           return PortCounts{writer_, port.second, service.record.slots}.carries_from().has_value();
+         });
+}
+
 /// A removed backend that no row, entry or packet names: its counts become its service's, its
 /// slot is anybody's.
 Result<> Sweep::free_backends() {
   for (const auto& [index, slot] : unnamed_) {
     const HeldService& service = *services_.at(index);
     for (const auto& [port, base] : service.counter_bases)
-      if (auto folded = fold(base, slot, service.record.slots); !folded) return folded;
+      if (auto folded = PortCounts{writer_, base, service.record.slots}.fold(slot); !folded)
+        return folded;
     abi::backend& record = writer_.tables().backends[service.record.backend_base + slot];
     writer_.store().put(record.flags, 0);
     writer_.freed();
     swept_.backends_freed++;
   }
   return {};
-}
-
-Result<> Sweep::fold(std::uint32_t base, std::uint16_t slot, std::uint32_t gone) {
-  auto sum = writer_.tables().counters.sum(base + slot);
-  if (!sum) return std::move(sum).error();
-  abi::counter& counted = writer_.tables().counted[base + slot];
-  abi::counter& total = writer_.tables().counted[base + gone];
-  Store& store = writer_.store();
-  store.put(total.packets, total.packets + counted.packets + sum->packets);
-  store.put(total.bytes, total.bytes + counted.bytes + sum->bytes);
-  store.put(counted.packets, 0);
-  store.put(counted.bytes, 0);
-  if (sum->packets == 0) return {};
-  store.count();
-  return writer_.tables().counters.zero(base + slot);
 }
 
 void Sweep::free_services() {

@@ -77,7 +77,7 @@ class Sweep {
   Result<> finish();
   void end_rows();
   Result<> free_backends();
-  Result<> fold(std::uint32_t base, std::uint16_t slot, std::uint32_t gone);
+  [[nodiscard]] bool counts_settled(const HeldService&) const;
   void free_services();
 
   Writer& writer_;
