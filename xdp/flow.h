@@ -142,9 +142,10 @@ static __always_inline __u16 new_owner(const struct flow_query *q, struct side *
 		return waits ? home_slot : q->cur;
 	if (waits && q->now - READ_ONCE(side->refused) < START_HOLD)
 		return home_slot;
-	if (has_room(q) && store_start(q, q->cur)) {
+	__u16 owner = has_room(q) ? store_start(q, q->cur) : SLOT_NONE;
+	if (owner != SLOT_NONE) {
 		count_event(FLOW_EVENT_STARTED);
-		return q->cur;
+		return owner;
 	}
 	refuse(q, side);
 	return waits ? home_slot : q->cur;
@@ -184,14 +185,16 @@ __noinline int lbd_flow_owner(struct flow_query *q)
 	q->now = now_seconds();
 	q->print = flow_print(&cfg_hash_key, &q->key);
 	struct stored_flow stored = find_flow(q);
+	struct cell_place start = {};
+	if (!stored.cell) {
+		start = find_start(q);
+		if (!start.cell)
+			stored = find_flow(q); /* a start that became an entry meanwhile */
+	}
 	if (stored.cell)
 		return stored_owner(q, &stored);
-	struct cell_place start = find_start(q);
 	if (start.cell)
 		return started_owner(q, start, side, now.home);
-	stored = find_flow(q); /* a start that became an entry meanwhile */
-	if (stored.cell)
-		return stored_owner(q, &stored);
 	if (now.home == q->cur)
 		return q->cur;
 

@@ -102,8 +102,9 @@ __noinline int lbd_free_starts(const struct flow_query *q, __u32 line)
 	return count << 8 | index;
 }
 
-/* Keeps the start as slot's, in the emptier of its lines. */
-static __always_inline bool store_start(const struct flow_query *q, __u16 slot)
+/* Keeps the start as slot's, in the emptier of its lines, and returns its owner: another CPU's if
+ * that was first with a copy of the SYN. SLOT_NONE: there is no room. */
+static __always_inline __u16 store_start(const struct flow_query *q, __u16 slot)
 {
 	__u32 line = print_home(q->print, cfg_start_lines);
 	__u32 away = print_away(q->print, cfg_start_lines);
@@ -113,12 +114,13 @@ static __always_inline bool store_start(const struct flow_query *q, __u16 slot)
 		free = elsewhere;
 	}
 	if (!(free >> 8))
-		return false;
+		return SLOT_NONE;
 	struct cell_place place = cell_of_line(start_line_at(line), free & 0xff);
-	if (!place.cell || (place.seen && start_age(q, place.seen) < START_HOLD))
-		return false; /* another CPU was faster */
-	return __sync_val_compare_and_swap(place.cell, place.seen, start_cell(q, slot)) ==
-	       place.seen;
+	if (place.cell && (!place.seen || start_age(q, place.seen) >= START_HOLD) &&
+	    __sync_val_compare_and_swap(place.cell, place.seen, start_cell(q, slot)) == place.seen)
+		return slot;
+	struct cell_place first = find_start(q);
+	return first.cell ? start_slot(first.seen) : SLOT_NONE;
 }
 
 /* ---- Adoptions ---- */
