@@ -33,7 +33,7 @@ static __always_inline bool is_good(const struct flow_query *q, struct flow_cell
  * nothing for the old flow: it may be spoofed. Returns SLOT_NONE where the entry stands. */
 static __always_inline __u16 reused_by(const struct flow_query *q, const struct stored_flow *stored)
 {
-	struct flow_detail *detail = bpf_map_lookup_elem(&lbd_flow_details, &stored->index);
+	struct flow_detail *detail = bpf_map_lookup_elem(&lbd_flow_detail, &stored->index);
 	if (!detail)
 		return SLOT_NONE;
 	if (q->kind == FLOW_PACKET_START) {

@@ -141,7 +141,7 @@ static __always_inline bool insert_in_line(const struct flow_query *q, __u32 lin
 		    __sync_val_compare_and_swap(&cell->owner, 0, mine.owner))
 			continue;
 		*index = line * FLOWS_PER_LINE + i;
-		struct flow_detail *detail = bpf_map_lookup_elem(&lbd_flow_details, index);
+		struct flow_detail *detail = bpf_map_lookup_elem(&lbd_flow_detail, index);
 		if (detail) {
 			detail->key = q->key;
 			detail->pending = 0;

@@ -9,7 +9,6 @@
 #include "abi.h"
 
 /* Set before load, constant after it: the verifier removes what they switch off. */
-const volatile struct hash_key cfg_hash_key = {};
 /* Each packet's end is written to lbd_trace: replay and `why`, never a live program. */
 const volatile bool cfg_trace = false;
 /* The time is lbd_seconds instead of the kernel's clock: tests of hours. */
@@ -17,6 +16,7 @@ const volatile bool cfg_given_time = false;
 /* Lines of the flow memory. */
 const volatile __u32 cfg_flow_lines = 1;
 const volatile __u32 cfg_start_lines = 1;
+const volatile struct hash_key cfg_hash_key = {};
 
 #define LBD_MAP(name, kind, entries, key_type, value_type, flags)                                  \
 	struct {                                                                                   \
@@ -39,8 +39,8 @@ LBD_MAP(lbd_next_hops, BPF_MAP_TYPE_ARRAY, NEXT_HOPS_MAX, __u32, struct next_hop
 LBD_MAP(lbd_counters, BPF_MAP_TYPE_PERCPU_ARRAY, 1 /* daemon */, __u32, struct counter, 0);
 LBD_MAP(lbd_reasons, BPF_MAP_TYPE_PERCPU_ARRAY, REASON_COUNT, __u32, struct counter, 0);
 LBD_MAP(lbd_flows, BPF_MAP_TYPE_ARRAY, 1 /* daemon */, __u32, struct flow_line, BPF_F_MMAPABLE);
-LBD_MAP(lbd_flow_details, BPF_MAP_TYPE_ARRAY, FLOWS_PER_LINE /* daemon */, __u32,
-	struct flow_detail, BPF_F_MMAPABLE);
+LBD_MAP(lbd_flow_detail, BPF_MAP_TYPE_ARRAY, FLOWS_PER_LINE /* daemon */, __u32, struct flow_detail,
+	BPF_F_MMAPABLE);
 LBD_MAP(lbd_starts, BPF_MAP_TYPE_ARRAY, 1 /* daemon */, __u32, struct cell_line, BPF_F_MMAPABLE);
 LBD_MAP(lbd_adopts, BPF_MAP_TYPE_ARRAY, 1 /* daemon */, __u32, struct cell_line, BPF_F_MMAPABLE);
 LBD_MAP(lbd_flow_events, BPF_MAP_TYPE_PERCPU_ARRAY, FLOW_EVENT_COUNT, __u32, struct counter, 0);

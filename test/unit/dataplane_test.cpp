@@ -36,7 +36,7 @@ std::uint32_t id_of(const fs::path& pin) {
 
 const char* const map_names[] = {
     "lbd_frontends4", "lbd_frontends6", "lbd_ring",        "lbd_side",    "lbd_backends",
-    "lbd_next_hops",  "lbd_counters",   "lbd_reasons",     "lbd_flows",   "lbd_flow_details",
+    "lbd_next_hops",  "lbd_counters",   "lbd_reasons",     "lbd_flows",   "lbd_flow_detail",
     "lbd_starts",     "lbd_adopts",     "lbd_flow_events", "lbd_allow4",  "lbd_allow6",
     "lbd_locals",     "lbd_bss",        "lbd_services",    "lbd_counted", "lbd_meta"};
 
@@ -442,7 +442,7 @@ TEST_CASE("every map's memory is known") {
       CHECK(map.max_entries == 65536);
       CHECK(map.bytes >= 65536 * 16);
     }
-    if (map.name == "lbd_flow_details") CHECK(map.entries == 0);
+    if (map.name == "lbd_flow_detail") CHECK(map.entries == 0);
     if (map.name != "lbd_allow4" && map.name != "lbd_allow6") CHECK(map.bytes > 0);
   }
 }

@@ -59,8 +59,7 @@ Result<> set_settings(const Object& object, const Settings& settings, const MapS
   bpf_map* map = bpf_object__find_map_by_name(object.get(), ".rodata");
   const void* initial = map == nullptr ? nullptr : bpf_map__initial_value(map, &bytes);
   // The section ends with its last variable, the struct with its padding.
-  constexpr std::size_t needed =
-      offsetof(Rodata, cfg_start_lines) + sizeof(Rodata::cfg_start_lines);
+  constexpr std::size_t needed = offsetof(Rodata, cfg_hash_key) + sizeof(Rodata::cfg_hash_key);
   if (initial == nullptr || bytes < needed) return Error{"the object has no settings"};
   std::vector<std::byte> value(std::max(bytes, sizeof(Rodata)));
   std::memcpy(value.data(), initial, bytes);

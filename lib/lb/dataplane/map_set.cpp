@@ -80,7 +80,7 @@ constexpr std::array<MapSpec, map_count> specs{{
     {"lbd_counters", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(abi::counter), 0, counters, true},
     {"lbd_reasons", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(abi::counter), 0, reasons, true},
     mapped_array<abi::flow_line>("lbd_flows", flow_lines),
-    mapped_array<abi::flow_detail>("lbd_flow_details", flow_cells),
+    mapped_array<abi::flow_detail>("lbd_flow_detail", flow_cells),
     mapped_array<abi::cell_line>("lbd_starts", start_lines),
     mapped_array<abi::cell_line>("lbd_adopts", start_lines),
     {"lbd_flow_events", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(abi::counter), 0, flow_events, true},
