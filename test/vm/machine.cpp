@@ -421,4 +421,31 @@ Result<Machine::Place> Machine::place_of(std::uint64_t address, std::size_t byte
   return Place{memory, static_cast<std::int32_t>(map), offset};
 }
 
+std::uint64_t Machine::digest() const {
+  std::uint64_t hash = next_;
+  const auto add = [&](std::uint64_t word) {
+    hash = (hash ^ word) * 0x9fb21c651e98df25ULL;
+    hash ^= hash >> 29;
+  };
+  const auto add_bytes = [&](std::span<const std::byte> bytes) {
+    for (std::size_t at = 0; at + sizeof(std::uint64_t) <= bytes.size();
+         at += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes.data() + at, sizeof word);
+      add(word);
+    }
+  };
+  for (const std::uint64_t word : registers_) add(word);
+  for (const Caller& caller : callers_) {
+    add(caller.next);
+    for (const std::uint64_t word : caller.saved) add(word);
+  }
+  add_bytes(stack_);
+  add_bytes(page_);
+  add(data_);
+  add(data_end_);
+  add(ended_ ? 1 : 0);
+  return hash;
+}
+
 }  // namespace lbd::vm

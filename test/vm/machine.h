@@ -61,6 +61,8 @@ class Machine {
   [[nodiscard]] std::optional<std::uint32_t> redirected_to() const { return redirected_to_; }
   [[nodiscard]] std::size_t next_instruction() const { return next_; }
   [[nodiscard]] std::uint64_t instructions_run() const { return instructions_run_; }
+  /// Of all that its next steps depend on, the maps apart: alike in two machines that go on alike.
+  [[nodiscard]] std::uint64_t digest() const;
 
  private:
   static constexpr std::size_t frames_max = 8;
