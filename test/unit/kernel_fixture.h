@@ -15,6 +15,8 @@
 #include "lb/desired/desired.h"
 #include "lb/reconcile/reconciler.h"
 #include "lb/reconcile/space.h"
+#include "unit/frames.h"
+#include "unit/neighbors.h"
 
 template <>
 struct Catch::StringMaker<lbd::IpAddress> {
@@ -28,47 +30,6 @@ struct Catch::StringMaker<std::optional<lbd::IpAddress>> {
 };
 
 namespace lbd::test {
-
-inline IpAddress ip(std::string_view text) {
-  return *IpAddress::parse(text);
-}
-
-/// Every backend is a neighbour on the interface that test runs come in on.
-class Neighbors final : public dataplane::RouteSource {
- public:
-  std::map<IpAddress, Mac> macs;
-  Mac mac = *Mac::parse("02:00:00:00:00:01");  // of those that `macs` does not have
-  std::map<IpAddress, std::uint32_t> other_ifindex;
-  std::set<IpAddress> unreachable;
-  std::set<IpAddress> local;
-  std::uint16_t mtu = 1500;
-
-  [[nodiscard]] std::optional<dataplane::Route> to(const IpAddress& destination) const override {
-    if (unreachable.contains(destination)) return std::nullopt;
-    const auto own = macs.find(destination);
-    const auto other = other_ifindex.find(destination);
-    return dataplane::Route{.ifindex = other == other_ifindex.end() ? 1 : other->second,
-                            .interface = "lo",
-                            .source_mac = *Mac::parse("02:00:00:00:00:02"),
-                            .mac = own == macs.end() ? mac : own->second,
-                            .mtu = mtu,
-                            .source4 = ip("10.0.0.2"),
-                            .source6 = ip("fd01::2")};
-  }
-  [[nodiscard]] const std::set<IpAddress>& local_addresses() const override { return local; }
-};
-
-/// A client's TCP connection or UDP conversation.
-struct Client {
-  IpAddress address;
-  std::uint16_t port = 0;
-};
-
-enum class Kind { syn, ack, fin, rst, data, udp };
-
-/// A frame of that flow to `vip`:80, of Ethernet, IP and the transport header alone.
-std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
-                                   std::uint32_t sequence = 1);
 
 class Kernel {
  public:
