@@ -18,9 +18,11 @@ format:
 	scripts/format
 tidy:
 	scripts/tidy
+# BENCH=--quick: few rounds, and not what takes long to prepare.
 bench: build
-	build/maglev_bench --check --json build/maglev_bench.json
-	build/xdp_bench
+	build/xdp_bench $(BENCH) --json build/bench.json
+	build/veth_bench $(BENCH) --json build/bench.json
+	build/maglev_bench $(BENCH) --check --json build/bench.json
 
 clean:
 	rm -rf build build-release build-asan

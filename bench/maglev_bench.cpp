@@ -29,6 +29,7 @@ std::vector<int> plain(const std::vector<Member>& members, std::uint32_t rows) {
     std::uint64_t next;
   };
   std::vector<Backend> backends;
+  backends.reserve(members.size());
   for (const Member& member : members)
     backends.push_back({member.identity % rows, (member.identity >> 32) % (rows - 1) + 1, 0});
   std::vector<int> entry(rows, -1);

@@ -53,7 +53,7 @@ void measure(Case& c) {
 
 std::string flows_text(const Case& c) {
   if (c.flows_per_row != 0) return fmt::format("{} a row", c.flows_per_row);
-  if (c.flows == 1 << 24) return "all new";
+  if (c.flows == all_clients) return "all new";
   return fmt::format("{}", c.flows);
 }
 
@@ -104,12 +104,12 @@ boost::json::value to_json(const std::vector<Case>& cases, const Base& base, int
 
 int main(int argc, char** argv) {
   const Options options =
-      options_of(argc, argv, "xdp_bench [--quick] [--rounds N] [--only WORD] [--json FILE]", 15, 3);
+      options_of(argc, argv, "xdp_bench [--quick] [--rounds N] [--only WORD] [--json FILE]", 25, 5);
   stay_on_one_cpu();
   libbpf_set_print(nullptr);
   Stage stage{{.quick = options.quick, .only = options.only}};
   auto& cases = stage.cases();
-  for (Case& c : cases) calibrate(c, options.quick ? 20e6 : 50e6);
+  for (Case& c : cases) calibrate(c, options.quick ? 15e6 : 25e6);
   for (int round = 0; round < options.rounds; round++) {
     fmt::print(stderr, "\rxdp: round {} of {}", round + 1, options.rounds);
     for (Case& c : cases) measure(c);

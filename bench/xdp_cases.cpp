@@ -13,7 +13,6 @@
 namespace lbd::bench {
 namespace {
 
-constexpr std::uint32_t all_clients = 1 << 24;  // what the wrapper can tell apart
 constexpr std::uint32_t rows = 65537;
 constexpr std::uint32_t million = 1000000;
 /// Of a row's flows, those that live elsewhere once its home is given up.
@@ -235,7 +234,7 @@ void Stage::known_by_row() {
 }
 
 void Stage::started() {
-  Balancer& balancer = own({.sites = both("new"), .flows = 2 << 20});
+  Balancer& balancer = own({.sites = both("new"), .flows = 4 << 20});
   for (const bool v6 : families) {
     const auto site = site_of("new", v6);
     balancer.move(site);

@@ -13,6 +13,9 @@ struct floors;
 
 namespace lbd::bench {
 
+/// As many clients as the wrapper can tell apart: no flow is met twice.
+inline constexpr std::uint32_t all_clients = 1 << 24;
+
 struct Case {
   std::string group;  ///< what the packet meets
   std::string what;   ///< which packet

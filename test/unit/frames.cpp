@@ -31,12 +31,8 @@ std::uint8_t tcp_flags(Kind kind) {
 }  // namespace
 
 std::vector<std::uint8_t> frame_to(const IpAddress& vip, const Client& client, Kind kind,
-<<<<<<< HEAD
                                    std::optional<std::uint32_t> asked) {
   const std::uint32_t sequence = asked.value_or(kind == Kind::syn ? 1 : 2);
-=======
-                                   std::uint32_t sequence) {
->>>>>>> vm
   std::vector<std::uint8_t> frame(12, 2);
   const std::uint8_t protocol = kind == Kind::udp ? 17 : 6;
   const unsigned transport = kind == Kind::udp ? 8 : kind == Kind::data ? 21 : 20;

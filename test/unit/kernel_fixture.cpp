@@ -10,7 +10,6 @@ constexpr std::array<std::uint8_t, 16> test_key = {0x01, 0x23, 0x45, 0x67, 0x89,
 
 }  // namespace
 
-<<<<<<< HEAD
 Kernel::Kernel(std::uint32_t flows, std::uint32_t starts)
     : hash_key_{dataplane::hash_key_from(test_key)} {
   auto opened =
@@ -23,14 +22,6 @@ Kernel::Kernel(std::uint32_t flows, std::uint32_t starts)
                                   .trace = true,
                                   .given_time = true},
                                  log_);
-=======
-Kernel::Kernel(std::uint32_t flows) : hash_key_{dataplane::hash_key_from(test_key)} {
-  auto opened = dataplane::DataPlane::open(
-      {.sizes = {.rows = 4096, .backends = 256, .counters = 1024, .flows = flows},
-       .hash_key = hash_key_,
-       .trace = true},
-      log_);
->>>>>>> vm
   if (!opened) FAIL(opened.error().message());
   plane_ = std::move(*opened);
   pass(std::chrono::seconds{100000});  // as if the machine had been up for a day

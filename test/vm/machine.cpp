@@ -421,7 +421,6 @@ Result<Machine::Place> Machine::place_of(std::uint64_t address, std::size_t byte
   return Place{memory, static_cast<std::int32_t>(map), offset};
 }
 
-<<<<<<< HEAD
 std::uint64_t Machine::digest() const {
   std::uint64_t hash = next_;
   const auto add = [&](std::uint64_t word) {
@@ -449,6 +448,4 @@ std::uint64_t Machine::digest() const {
   return hash;
 }
 
-=======
->>>>>>> vm
 }  // namespace lbd::vm
