@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -68,6 +69,15 @@ double median(std::vector<double> samples) {
 double rounded(double value, int digits) {
   const double scale = std::pow(10, digits);
   return std::round(value * scale) / scale;
+}
+
+void show_progress(std::string_view what, int round, int rounds) {
+  fmt::print(stderr, "\r\033[K{}", what);
+  if (rounds != 0) fmt::print(stderr, ": round {} of {}", round + 1, rounds);
+}
+
+void end_progress() {
+  fmt::print(stderr, "\r\033[K");
 }
 
 void write_section(const std::string& path, std::string_view section, boost::json::value content) {

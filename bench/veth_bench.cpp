@@ -152,10 +152,10 @@ int main(int argc, char** argv) {
   Generator generator;
   auto cases = cases_of(balancer, bpf_program__fd(null->progs.floor_null), generator.sink());
   for (int round = 0; round < options.rounds; round++) {
-    fmt::print(stderr, "\rveth: round {} of {}", round + 1, options.rounds);
+    show_progress("veth", round, options.rounds);
     for (Case& c : cases) generator.run(c, packets);
   }
-  fmt::print(stderr, "\r\033[K");
+  end_progress();
   const double tx = minimum(cases[1].ns);
   print_table(cases, tx);
   if (!options.json.empty())

@@ -111,10 +111,10 @@ int main(int argc, char** argv) {
   auto& cases = stage.cases();
   for (Case& c : cases) calibrate(c, options.quick ? 15e6 : 25e6);
   for (int round = 0; round < options.rounds; round++) {
-    fmt::print(stderr, "\rxdp: round {} of {}", round + 1, options.rounds);
+    show_progress("xdp", round, options.rounds);
     for (Case& c : cases) measure(c);
   }
-  fmt::print(stderr, "\r\033[K");
+  end_progress();
   const Base base = base_of(cases);
   const auto info = stage.program_info();
   print_table(cases, base);

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdio>
 
 #include "floors.skel.h"
+#include "report.h"
 
 namespace lbd::bench {
 namespace {
@@ -75,11 +75,11 @@ Stage::Stage(Plan plan) : plan_{std::move(plan)}, floors_{floors::open_and_load(
   for (const Group& group : groups()) {
     const bool wanted = group.name.find(plan_.only) != std::string_view::npos;
     if (!wanted && group.make != &Stage::floors_group) continue;
-    fmt::print(stderr, "\r\033[Kprepare: {}", group.name);
+    show_progress(fmt::format("prepare: {}", group.name));
     group_ = group.name;
     (this->*group.make)();
   }
-  fmt::print(stderr, "\r\033[K");
+  end_progress();
 }
 
 dataplane::ProgramInfo Stage::program_info() {
