@@ -36,12 +36,16 @@ void Rows::change(std::uint32_t row, std::uint16_t new_owner, bool protect, Seco
   const std::uint16_t old = owner(row);
   if (old == new_owner) return;
   if (moving(row) && home(row) != old) {
+    // Back to home, it may end: no sooner than the starts of the owner between can be confirmed.
+    if (home(row) == new_owner) writer_.store().put(side(row).started, now);
     set(row, new_owner | ROW_MOVING);  // home stays: its unknown flows are still there
     return;
   }
   if (!protect) {
     // Nobody to protect. A row that waits for foreign entries goes on waiting for them.
     if (moving(row)) {
+      // Between the next two the row has a home: a clock of long ago must not end that.
+      writer_.store().put(side(row).started, now);
       set(row, new_owner | ROW_MOVING);
       set_side(row, new_owner, every_flow);
     } else {
