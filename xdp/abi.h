@@ -186,7 +186,7 @@ struct flow_detail {
 			__u32 pending_isn;
 			__u16 pending_slot; /* where it went */
 			__u8 pending_generation;
-			__u8 pad;
+			__u8 pending_second; /* modulo 2^8, of the SYN */
 		};
 	};
 };

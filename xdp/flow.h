@@ -30,31 +30,41 @@ static __always_inline bool is_good(const struct flow_query *q, struct flow_cell
 
 /* A new connection with the tuple of a stored flow whose backend takes no new flows: its SYN goes
  * to cur and is kept beside the entry, its next packet makes the entry cur's. A SYN alone changes
- * nothing for the old flow: it may be spoofed. Returns SLOT_NONE where the entry stands. */
+ * nothing for the old flow: it may be spoofed, and is forgotten like any start, or a long upload
+ * would come to its number. Returns SLOT_NONE where the entry stands. */
 static __always_inline __u16 reused_by(const struct flow_query *q, const struct stored_flow *stored)
 {
 	struct flow_detail *detail = bpf_map_lookup_elem(&lbd_flow_detail, &stored->index);
 	if (!detail)
 		return SLOT_NONE;
-	if (q->kind == FLOW_PACKET_START) {
-		const struct backend *owner = record_of(q, q->cur);
-		struct flow_cell marked = stored->seen;
-		struct flow_detail next = {.pending_isn = q->sequence, .pending_slot = q->cur};
-		if (!owner)
-			return SLOT_NONE;
-		next.pending_generation = owner->generation;
-		WRITE_ONCE(detail->pending, next.pending);
-		marked.flags |= FLOW_PENDING;
-		if (marked.owner != stored->seen.owner)
-			change_owner(stored, marked);
-		return q->cur;
-	}
+	struct flow_cell changed = stored->seen;
 	struct flow_detail seen = {.pending = READ_ONCE(detail->pending)};
-	if (!(stored->seen.flags & FLOW_PENDING) || q->kind == FLOW_PACKET_END ||
-	    q->sequence - seen.pending_isn - 1 >= CONFIRM_WINDOW)
-		return SLOT_NONE;
 	struct flow_cell next = owned_by(q, seen.pending_slot, FLOW_START);
-	if (!is_good(q, next) || next.generation != seen.pending_generation)
+	bool waits = changed.flags & FLOW_PENDING &&
+		     (__u8)(q->now - seen.pending_second) <= START_LIFE && is_good(q, next) &&
+		     next.generation == seen.pending_generation;
+	if (q->kind == FLOW_PACKET_START) {
+		bool again = waits && seen.pending_isn == q->sequence;
+		__u16 slot = again ? seen.pending_slot : q->cur;
+		const struct backend *owner = record_of(q, slot);
+		struct flow_detail begun = {.pending_isn = q->sequence, .pending_slot = slot};
+		if (!owner || (!again && has(record_of(q, changed.slot), BACKEND_TAKES_NEW)))
+			return SLOT_NONE;
+		begun.pending_generation = owner->generation;
+		begun.pending_second = q->now;
+		WRITE_ONCE(detail->pending, begun.pending);
+		changed.flags |= FLOW_PENDING;
+		if (changed.owner != stored->seen.owner)
+			change_owner(stored, changed);
+		refresh(q, stored);
+		return slot;
+	}
+	if (!waits && changed.flags & FLOW_PENDING) {
+		changed.flags &= ~FLOW_PENDING;
+		change_owner(stored, changed);
+	}
+	if (!waits || q->kind == FLOW_PACKET_END ||
+	    q->sequence - seen.pending_isn - 1 >= CONFIRM_WINDOW)
 		return SLOT_NONE;
 	change_owner(stored, next);
 	refresh(q, stored);
@@ -62,12 +72,11 @@ static __always_inline __u16 reused_by(const struct flow_query *q, const struct 
 }
 
 /* What a packet says of its stored flow: that it lives, or that it ends. An end from nowhere near
- * the client's last sequence number is a stranger's; data after it shows that there was none. */
+ * the client's last sequence number is a stranger's; data or a SYN after it shows that there was
+ * none, or that the tuple is used again. */
 static __always_inline void note(const struct flow_query *q, const struct stored_flow *stored)
 {
 	struct flow_cell changed = stored->seen;
-	if (q->kind == FLOW_PACKET_START)
-		return;
 	if (q->kind == FLOW_PACKET_END) {
 		changed.flags |= FLOW_CLOSING;
 		if (q->sequence - stored->seen.sequence < END_WINDOW &&
@@ -75,7 +84,8 @@ static __always_inline void note(const struct flow_query *q, const struct stored
 			change_owner(stored, changed);
 		return;
 	}
-	if (unlikely(changed.flags & FLOW_CLOSING) && q->has_data) {
+	if (unlikely(changed.flags & FLOW_CLOSING) &&
+	    (q->has_data || q->kind == FLOW_PACKET_START)) {
 		changed.flags &= ~FLOW_CLOSING;
 		change_owner(stored, changed);
 	}
@@ -89,7 +99,8 @@ static __always_inline __u16 stored_owner(const struct flow_query *q,
 {
 	if (is_good(q, stored->seen)) {
 		if (q->key.protocol == IPPROTO_TCP &&
-		    !has(record_of(q, stored->seen.slot), BACKEND_TAKES_NEW)) {
+		    (stored->seen.flags & FLOW_PENDING ||
+		     !has(record_of(q, stored->seen.slot), BACKEND_TAKES_NEW))) {
 			__u16 reused = reused_by(q, stored);
 			if (reused != SLOT_NONE)
 				return reused;

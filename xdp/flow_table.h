@@ -185,10 +185,13 @@ static __always_inline bool change_owner(const struct stored_flow *stored, struc
 }
 
 /* The flow was seen: once a second, or once a mebibyte, so that its end is known by its sequence
- * number also at high rates. */
+ * number also at high rates. A SYN's number is nobody's yet, but the entry must not be forgotten
+ * before the answer has come. */
 static __always_inline void refresh(const struct flow_query *q, const struct stored_flow *stored)
 {
 	struct flow_cell now = seen_now(q);
+	if (q->kind == FLOW_PACKET_START)
+		now.sequence = stored->seen.sequence;
 	__u32 ahead = now.sequence - stored->seen.sequence;
 	if (now.seen != stored->seen.seen || (ahead > 1 << 20 && ahead < 1u << 31))
 		__sync_val_compare_and_swap(&stored->cell->life, stored->seen.life, now.life);

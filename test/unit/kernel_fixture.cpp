@@ -29,7 +29,11 @@ Kernel::Kernel(std::uint32_t flows, std::uint32_t starts)
 }
 
 reconcile::Applied Kernel::apply(const config::Config& config) {
-  desired_ = desired::desire(config);
+  return apply(desired::desire(config));
+}
+
+reconcile::Applied Kernel::apply(desired::Desired desired) {
+  desired_ = std::move(desired);
   auto applied = reconciler_->apply(desired_, neighbors, false);
   if (!applied) FAIL(applied.error().message());
   applied_ = *applied;

@@ -38,6 +38,7 @@ class Kernel {
 
   /// A desired state with that configuration's services.
   reconcile::Applied apply(const config::Config& config);
+  reconcile::Applied apply(desired::Desired desired);
   /// A daemon that just started on the same maps.
   void restart() { reconciler_.emplace(*plane_, hash_key_, log_); }
   void grow(dataplane::Sizes sizes) { REQUIRE(plane_->grow(sizes).has_value()); }

@@ -44,6 +44,8 @@ void Rows::change(std::uint32_t row, std::uint16_t new_owner, bool protect, Seco
   if (!protect) {
     // Nobody to protect. A row that waits for foreign entries goes on waiting for them.
     if (moving(row)) {
+      // Between the next two the row has a home: a clock of long ago must not end that.
+      writer_.store().put(side(row).started, now);
       set(row, new_owner | ROW_MOVING);
       set_side(row, new_owner, every_flow);
     } else {

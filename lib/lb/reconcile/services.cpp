@@ -12,31 +12,35 @@ std::uint16_t flags_of(const desired::Backend& backend) {
   if (backend.address.is_v6()) flags |= abi::BACKEND_V6;
   if (backend.takes_new) flags |= abi::BACKEND_TAKES_NEW;
   if (backend.serves_known) flags |= abi::BACKEND_SERVES_KNOWN;
-  if (backend.serves_known && !backend.takes_new) flags |= abi::BACKEND_DRAINING;
+  if (backend.serves_known && !backend.takes_new && backend.state != desired::State::down)
+    flags |= abi::BACKEND_DRAINING;
   return flags;
 }
 
-/// Of a backend that left the configuration.
-std::uint16_t flags_when_removed(const IpAddress& address, RemovedBackends removed) {
-  std::uint16_t flags = abi::BACKEND_USED | abi::BACKEND_REMOVED;
-  if (address.is_v6()) flags |= abi::BACKEND_V6;
-  if (removed == RemovedBackends::drain) flags |= abi::BACKEND_SERVES_KNOWN | abi::BACKEND_DRAINING;
-  return flags;
-}
-
-/// The flags each used slot of the service is to have.
-std::map<std::uint16_t, std::uint16_t> wanted_flags(const Plan& plan) {
-  std::map<std::uint16_t, std::uint16_t> flags;
-  if (plan.held != nullptr)
-    for (const auto& [address, slot] : plan.held->slots)
-      flags[slot] = flags_when_removed(address, plan.wanted->policy.removed_backends);
-  for (std::size_t i = 0; i < plan.slots.size(); i++)
-    flags[plan.slots[i]] = flags_of(plan.wanted->backends[i]);
+/// Of a backend that left the configuration. One that had been given up before has nothing to
+/// drain.
+std::uint16_t flags_when_removed(std::uint16_t flags, RemovedBackends removed) {
+  const bool drains = removed == RemovedBackends::drain && (flags & abi::BACKEND_SERVES_KNOWN) != 0;
+  flags &= abi::BACKEND_USED | abi::BACKEND_V6;
+  flags |= abi::BACKEND_REMOVED;
+  if (drains) flags |= abi::BACKEND_SERVES_KNOWN | abi::BACKEND_DRAINING;
   return flags;
 }
 
 abi::backend& record_of(Writer& writer, const Plan& plan, std::uint16_t slot) {
   return writer.tables().backends[plan.record.backend_base + slot];
+}
+
+/// The flags each used slot of the service is to have.
+std::map<std::uint16_t, std::uint16_t> wanted_flags(Writer& writer, const Plan& plan) {
+  std::map<std::uint16_t, std::uint16_t> flags;
+  if (plan.held != nullptr)
+    for (const auto& [address, slot] : plan.held->slots)
+      flags[slot] = flags_when_removed(record_of(writer, plan, slot).flags,
+                                       plan.wanted->policy.removed_backends);
+  for (std::size_t i = 0; i < plan.slots.size(); i++)
+    flags[plan.slots[i]] = flags_of(plan.wanted->backends[i]);
+  return flags;
 }
 
 /// The owner of each row as a slot.
@@ -150,7 +154,7 @@ std::uint64_t move_rows(Writer& writer, const Plan& plan, Seconds now) {
   if (plan.held == nullptr) return 0;
   Rows rows{writer};
   const bool tracked = (plan.record.options & abi::SERVICE_UNTRACKED) == 0;
-  const auto flags = wanted_flags(plan);
+  const auto flags = wanted_flags(writer, plan);
   const auto serves_known = [&](std::uint16_t slot) {
     const auto found = flags.find(slot);
     return found != flags.end() && (found->second & abi::BACKEND_SERVES_KNOWN) != 0;
@@ -178,7 +182,7 @@ std::uint64_t move_rows(Writer& writer, const Plan& plan, Seconds now) {
 
 void lower_backends(Writer& writer, const Plan& plan, Seconds now) {
   Store& store = writer.store();
-  for (const auto& [slot, flags] : wanted_flags(plan)) {
+  for (const auto& [slot, flags] : wanted_flags(writer, plan)) {
     abi::backend& record = record_of(writer, plan, slot);
     if (store.put(record.flags, flags)) store.put(record.since, now);
   }
