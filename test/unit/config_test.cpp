@@ -437,8 +437,8 @@ TEST_CASE("numbers and sizes have limits") {
   check({
       {"the ends of every range are good",
        text_of({head,
-                "connectionTable: {entries: 16, starts: 67108864, tcpIdle: 1ms, tcpClosing: 168h,\n"
-                "  udpIdle: 10080m, changeWait: 604800000ms}\n"
+                "connectionTable: {entries: 16, starts: 67108864, tcpIdle: 1ms, tcpClosing: 17h,\n"
+                "  udpIdle: 1020m, changeWait: 604800000ms}\n"
                 "services:\n- name: a\n  addresses: [192.0.2.1]\n  tableSize: 251\n",
                 "  ports: [{port: 0}, {port: 65535}]\n",
                 "  backends: [{address: 10.0.0.1, weight: 0}, {address: 10.0.0.2, weight: 65535}]"
@@ -446,13 +446,22 @@ TEST_CASE("numbers and sizes have limits") {
        {}},
       {"what is beyond them is not",
        text_of({head, "services: []\nconnectionTable:\n  entries: 15\n  starts: 67108865\n",
-                "  tcpIdle: 0s\n  tcpClosing: 169h\n  udpIdle: 604800001ms\n  changeWait: -1s\n"}),
+                "  tcpIdle: 0s\n  tcpClosing: 18h\n  udpIdle: 61200001ms\n  changeWait: 169h\n"}),
        {{"6:12: connectionTable.entries", "16..67108864, got '15'"},
         {"7:11: connectionTable.starts", "16..67108864, got '67108865'"},
-        {"8:12: connectionTable.tcpIdle", "1ms..168h"},
-        {"9:15: connectionTable.tcpClosing", "got '169h'"},
-        {"10:12: connectionTable.udpIdle", "got '604800001ms'"},
-        {"11:15: connectionTable.changeWait", "got '-1s'"}}},
+        {"8:12: connectionTable.tcpIdle", "1ms..17h, an integer and ms, s, m or h, got '0s'"},
+        {"9:15: connectionTable.tcpClosing", "1ms..17h, an integer and ms, s, m or h, got '18h'"},
+        {"10:12: connectionTable.udpIdle",
+         "1ms..17h, an integer and ms, s, m or h, got '61200001ms'"},
+        {"11:15: connectionTable.changeWait",
+         "1ms..168h, an integer and ms, s, m or h, got '169h'"}}},
+      {"idle times that the stamps of flows can't tell",
+       text_of({head, "services: []\nconnectionTable:\n  tcpIdle: 61201s\n  tcpClosing: 1021m\n",
+                "  udpIdle: 168h\n  changeWait: -1s\n"}),
+       {{"6:12: connectionTable.tcpIdle", "1ms..17h, an integer and ms, s, m or h, got '61201s'"},
+        {"7:15: connectionTable.tcpClosing", "got '1021m'"},
+        {"8:12: connectionTable.udpIdle", "got '168h'"},
+        {"9:15: connectionTable.changeWait", "got '-1s'"}}},
       {"durations in other forms",
        text_of({head, "services: []\nconnectionTable:\n  tcpIdle: 1d\n  tcpClosing: 1 s\n",
                 "  udpIdle: 1m30s\n  changeWait: s\n"}),

@@ -97,10 +97,10 @@ void read_connection_table(const Value& value, Findings& findings, ConnectionTab
   Mapping keys{value, findings};
   keys.optional("entries", table_entries, table.entries);
   keys.optional("starts", table_entries, table.starts);
-  keys.optional("tcpIdle", duration, table.tcp_idle);
-  keys.optional("tcpClosing", duration, table.tcp_closing);
-  keys.optional("udpIdle", duration, table.udp_idle);
-  keys.optional("changeWait", duration, table.change_wait);
+  keys.optional("tcpIdle", duration_of(idle_max), table.tcp_idle);
+  keys.optional("tcpClosing", duration_of(idle_max), table.tcp_closing);
+  keys.optional("udpIdle", duration_of(idle_max), table.udp_idle);
+  keys.optional("changeWait", duration_of(duration_max), table.change_wait);
   keys.refuse_other_keys();
 }
 

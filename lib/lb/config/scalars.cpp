@@ -91,9 +91,9 @@ Result<bool> boolean(const yaml::TreeNode& node) {
   return given == "true";
 }
 
-Result<std::chrono::milliseconds> duration(const yaml::TreeNode& node) {
+Result<std::chrono::milliseconds> duration(const yaml::TreeNode& node, std::chrono::hours max) {
   const std::string what =
-      fmt::format("a duration of 1ms..{}h, an integer and ms, s, m or h", duration_max / 1h);
+      fmt::format("a duration of 1ms..{}h, an integer and ms, s, m or h", max / 1h);
   const auto given = text(node, what);
   if (!given) return given.error();
   const auto digits = static_cast<std::size_t>(
@@ -103,8 +103,7 @@ Result<std::chrono::milliseconds> duration(const yaml::TreeNode& node) {
   const auto count = decimal(given->substr(0, digits));
   for (const auto& unit : units) {
     if (unit.text != given->substr(digits)) continue;
-    if (!count || *count == 0 || *count > static_cast<std::uint64_t>(duration_max / unit.value))
-      break;
+    if (!count || *count == 0 || *count > static_cast<std::uint64_t>(max / unit.value)) break;
     return unit.value * static_cast<std::int64_t>(*count);
   }
   return unexpected(what, node);

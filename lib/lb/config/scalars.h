@@ -28,9 +28,13 @@ namespace lbd::config {
 
 /// Plain true or false.
 [[nodiscard]] Result<bool> boolean(const yaml::TreeNode&);
-/// A positive integer and its unit, at most duration_max.
-[[nodiscard]] Result<std::chrono::milliseconds> duration(const yaml::TreeNode&);
+/// A positive integer and its unit, at most `max`.
+[[nodiscard]] Result<std::chrono::milliseconds> duration(const yaml::TreeNode&,
+                                                         std::chrono::hours max);
 inline constexpr std::chrono::hours duration_max{168};
+/// Of times since a flow was last seen: they are kept in seconds modulo 2^16, 18.2 h, and a flow is
+/// looked at only now and then.
+inline constexpr std::chrono::hours idle_max{17};
 
 /// What the kernel accepts as the name of an interface (dev_valid_name).
 [[nodiscard]] Result<std::string> interface_name(const yaml::TreeNode&);
@@ -55,6 +59,11 @@ template <std::unsigned_integral T>
     if (!value) return std::move(value).error();
     return static_cast<T>(*value);
   };
+}
+
+/// A parser of durations up to `max`.
+[[nodiscard]] inline auto duration_of(std::chrono::hours max) {
+  return [max](const yaml::TreeNode& node) { return duration(node, max); };
 }
 
 /// A parser of host_address that takes one family only.
