@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "lbctl/flow_options.h"
+
 namespace lbd::lbctl {
 namespace {
 
@@ -14,8 +16,8 @@ struct Name {
 };
 constexpr Name names[] = {
     {"status", Command::status}, {"services", Command::services}, {"backends", Command::backends},
-    {"stats", Command::stats},   {"reload", Command::reload},     {"replay", Command::replay},
-    {"help", Command::help},
+    {"stats", Command::stats},   {"flows", Command::flows},       {"reload", Command::reload},
+    {"replay", Command::replay}, {"help", Command::help},
 };
 
 Result<Command> find_command(std::string_view text) {
@@ -73,24 +75,39 @@ struct Given {
   bool help = false;
   bool version = false;
   bool output = false;
+  std::string flow_option;  // the last one given
 };
+
+bool takes_value(std::string_view name) {
+  return name == "--socket" || name == "--service" || name == "-o" || name == "--output" ||
+         is_flow_option(name);
+}
+
+Result<> take_value(const std::string& name, const std::string& value, Given& given) {
+  Arguments& arguments = given.arguments;
+  if (is_flow_option(name)) {
+    given.flow_option = name;
+    return set_flow_option(name, value, arguments.flows);
+  }
+  if (name == "--socket") {
+    arguments.socket = value;
+  } else if (name == "--service") {
+    arguments.service = value;
+  } else {
+    auto output = parse_output(value);
+    if (!output) return std::move(output).error();
+    arguments.output = *output;
+    given.output = true;
+  }
+  return {};
+}
 
 Result<> take_option(const std::string& name, Cursor& cursor, Given& given) {
   Arguments& arguments = given.arguments;
-  if (name == "--socket" || name == "--service" || name == "-o" || name == "--output") {
+  if (takes_value(name)) {
     const auto value = cursor.value();
     if (!value) return Error{fmt::format("{} needs a value", name)};
-    if (name == "--socket") {
-      arguments.socket = *value;
-    } else if (name == "--service") {
-      arguments.service = *value;
-    } else {
-      auto output = parse_output(*value);
-      if (!output) return std::move(output).error();
-      arguments.output = *output;
-      given.output = true;
-    }
-    return {};
+    return take_value(name, *value, given);
   }
   if (cursor.has_inline_value()) return Error{fmt::format("{} takes no value", name)};
   if (name == "--break-flows")
@@ -151,8 +168,14 @@ Result<Arguments> parse_arguments(std::span<const std::string> given_arguments) 
   arguments.command = *given.command;
   if (arguments.break_flows && arguments.command != Command::reload)
     return Error{"--break-flows belongs to reload"};
-  if (arguments.service && arguments.command != Command::backends)
-    return Error{"--service belongs to backends"};
+  if (arguments.service && arguments.command != Command::backends &&
+      arguments.command != Command::flows)
+    return Error{"--service belongs to backends and flows"};
+  if (!given.flow_option.empty() && arguments.command != Command::flows)
+    return Error{fmt::format("{} belongs to flows", given.flow_option)};
+  if (arguments.service && arguments.command == Command::flows)
+    if (auto set = set_flow_service(*arguments.service, arguments.flows); !set)
+      return std::move(set).error();
   return arguments;
 }
 

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "lb/model/result.h"
+#include "lb/reconcile/flows.h"
 
 namespace lbd::lbctl {
 
-enum class Command { status, services, backends, stats, reload, replay, help, version };
+enum class Command { status, services, backends, stats, flows, reload, replay, help, version };
 enum class Output { table, json };
 
 struct Arguments {
@@ -18,7 +19,8 @@ struct Arguments {
   std::string socket = "/run/lbd/lbd.sock";
   Output output = Output::table;
   bool break_flows = false;            ///< reload
-  std::optional<std::string> service;  ///< backends: only this one's
+  std::optional<std::string> service;  ///< backends and flows: only this one's
+  reconcile::FlowFilter flows;         ///< flows: which ones, `service` among it
   std::optional<Command> help_about;   ///< help; unset: lbctl as a whole
   std::vector<std::string> replay;     ///< replay's own arguments, as they came
 };

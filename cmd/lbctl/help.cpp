@@ -11,6 +11,7 @@ Commands:
   services   frontends and endpoints, and why an endpoint gets no new flows
   backends   backends with their counters and next hops
   stats      packets and bytes by reason and by service, port and backend
+  flows      the flows that are stored while rows move, and the backend of each
   reload     make the daemon read its configuration file now
   replay     what lbd does with the packets of a capture; needs no daemon
   help       this, or `lbctl help COMMAND`
@@ -52,6 +53,25 @@ Shows exact counters since the maps were made: packets not forwarded by reason, 
 went to each service, port and backend. Bytes are the IP packets' before encapsulation.
 )";
 
+constexpr std::string_view flows =
+    R"(usage: lbctl [--socket PATH] flows [OPTION]... [-o json|table]
+
+Lists the stored flows: those of rows whose owner changed not long ago. All others need no
+memory and are not listed. With several options a flow must be what all of them say.
+  --vip ADDRESS[:PORT]       flows to this address; [2001:db8::1]:80 with a port
+  --client ADDRESS[:PORT]    flows from this address, or from a prefix: 198.51.100.0/24,
+                             [2001:db8::/32]:1024 with a port
+  --backend ADDRESS          flows that this backend has
+  --service NAME             only this service's
+  --protocol tcp|udp         only these
+
+IDLE is the time since the client's last packet. STATE: open, or closing once FIN or RST
+was seen. ORIGIN: started on a moving row, or adopted in its middle. ROW says what the
+backend is to the flow's row: its owner, which gets the new flows; its home, where flows
+are that are not stored; neither: the entry alone keeps the flow there; or the row has
+settled, and the entry is about to go. Flows that come and go meanwhile may be missed.
+)";
+
 constexpr std::string_view reload =
     R"(usage: lbctl [--socket PATH] reload [--break-flows] [-o json|table]
 
@@ -73,6 +93,8 @@ std::string_view help_text(std::optional<Command> about) {
       return backends;
     case Command::stats:
       return stats;
+    case Command::flows:
+      return flows;
     case Command::reload:
       return reload;
     case Command::replay:

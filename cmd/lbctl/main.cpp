@@ -6,13 +6,16 @@
 #include <boost/json/serialize.hpp>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "lb/serve/flows.h"
 #include "lbctl/arguments.h"
 #include "lbctl/client.h"
 #include "lbctl/fields.h"
@@ -129,6 +132,42 @@ int ask_and_show(const Arguments& arguments) {
   return printed ? outcome : refused;
 }
 
+/// Where the next page of flows begins; nothing where there is none. A daemon that doesn't get on
+/// would be asked for ever.
+Result<std::optional<std::uint32_t>> next_page(const value& page, std::uint32_t from) {
+  if (field(page, "next").is_null()) return std::optional<std::uint32_t>{};
+  const auto next = number(page, "next");
+  if (!next || *next <= from || *next > UINT32_MAX)
+    return Error{"the daemon's answer is not what lbctl expects"};
+  return std::optional{static_cast<std::uint32_t>(*next)};
+}
+
+/// Asks for page after page, and prints each as it comes.
+int list_flows(const Arguments& arguments) {
+  FlowList flows{arguments.output};
+  const auto cut = [&](int outcome) {
+    print(flows.cut());
+    return outcome;
+  };
+  for (std::optional<std::uint32_t> from = 0; from;) {
+    const auto request = serve::flows_request({arguments.flows, *from});
+    const auto answer = ask(arguments.socket, request, answer_wait_max);
+    if (!answer) {
+      complain(answer.error().message());
+      return cut(refused);
+    }
+    if (answer->exit_code != done) return cut(report(*answer));
+    if (!print(flows.page(answer->result))) return refused;
+    const auto next = next_page(answer->result, *from);
+    if (!next) {
+      complain(next.error().message());
+      return cut(refused);
+    }
+    from = *next;
+  }
+  return print(flows.end()) ? done : refused;
+}
+
 int run(std::span<const std::string> given) {
   auto arguments = parse_arguments(given);
   if (!arguments) {
@@ -141,6 +180,8 @@ int run(std::span<const std::string> given) {
       return print(help_text(arguments->help_about)) ? done : refused;
     case Command::version:
       return print("lbctl " LBD_VERSION "\n") ? done : refused;
+    case Command::flows:
+      return list_flows(*arguments);
     case Command::replay:
       return replay(arguments->replay);
     default:

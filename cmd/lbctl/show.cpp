@@ -4,12 +4,12 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
 #include "lbctl/fields.h"
-#include "lbctl/table.h"
 
 namespace lbd::lbctl {
 namespace {
@@ -98,13 +98,13 @@ std::string show_status(const value& status) {
       "lbd {}, pid {}, up {}\n"
       "configuration  {}, loaded {}\n"
       "rows           {}, {} of them moving\n"
-      "flows          {} stored, {} starting, {} new ones a second fit\n"
+      "flows          {} of {} stored, {} starting, {} new ones a second fit\n"
       "last change    {} map writes, {} rows moved\n",
       or_nothing(text(status, "version")), or_nothing(text(status, "pid")),
       counted(status, "uptimeSeconds", duration_text), or_nothing(text(config, "file")),
       or_nothing(text(config, "loadedAt")), counted(rows, "total"), counted(rows, "moving"),
-      counted(status, "flows"), counted(memory, "starts"), counted(memory, "startsPerSecond"),
-      counted(last, "writes"), counted(last, "rowsMoved"));
+      counted(status, "flows"), counted(memory, "entriesMax"), counted(memory, "starts"),
+      counted(memory, "startsPerSecond"), counted(last, "writes"), counted(last, "rowsMoved"));
 
   Table interfaces{{{"INTERFACE"}, {"MODE"}, {"PROGRAM", Align::right}}};
   for (const value& one : list(status, "interfaces"))
@@ -216,6 +216,53 @@ std::string show_reload(const value& reloaded) {
   shown += fmt::format("{:<18}{}\n", "rows moved", counted(reloaded, "rowsMoved"));
   shown += fmt::format("{:<18}{}\n", "map writes", counted(reloaded, "writes"));
   return shown;
+}
+
+FlowList::FlowList(Output output)
+    : output_{output},
+      table_{{{"CLIENT"},
+              {"VIP"},
+              {"PROTOCOL"},
+              {"SERVICE"},
+              {"BACKEND"},
+              {"IDLE", Align::right},
+              {"STATE"},
+              {"ORIGIN"},
+              {"ROW"}}} {}
+
+std::string FlowList::page(const value& page) {
+  const array& flows = list(page, "flows");
+  if (flows.empty()) return {};
+  return output_ == Output::json ? json(flows) : rows(flows);
+}
+
+std::string FlowList::end() const {
+  if (!empty_) return cut();
+  return output_ == Output::json ? "[]\n" : "no flows\n";
+}
+
+std::string FlowList::cut() const {
+  return output_ == Output::json && !empty_ ? "]\n" : "";
+}
+
+std::string FlowList::json(const array& flows) {
+  std::string text;
+  for (const value& flow : flows) {
+    text += empty_ ? "[" : ",\n";
+    text += boost::json::serialize(flow);
+    empty_ = false;
+  }
+  return text;
+}
+
+std::string FlowList::rows(const array& flows) {
+  empty_ = false;
+  for (const value& flow : flows)
+    table_.add({text(flow, "client"), text(flow, "vip"), text(flow, "protocol"),
+                text(flow, "service"), text(flow, "backend"),
+                counted(flow, "idleSeconds", duration_text), text(flow, "state"),
+                text(flow, "origin"), text(flow, "row")});
+  return table_.take();
 }
 
 }  // namespace lbd::lbctl

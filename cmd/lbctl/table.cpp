@@ -31,16 +31,29 @@ void Table::add(std::vector<std::string> row) {
   rows_.push_back(std::move(row));
 }
 
-std::string Table::str() const {
-  std::vector<std::size_t> widths;
-  for (const Column& column : columns_) widths.push_back(column.title.size());
+std::vector<std::size_t> Table::widths() const {
+  std::vector<std::size_t> widths = widths_;
+  if (widths.empty())
+    for (const Column& column : columns_) widths.push_back(column.title.size());
   for (const auto& row : rows_)
     for (std::size_t i = 0; i < widths.size(); i++) widths[i] = std::max(widths[i], row[i].size());
+  return widths;
+}
 
+std::string Table::str() const {
+  const std::vector<std::size_t> widths = this->widths();
   std::string text;
-  append_line(text, columns_, widths, [&](std::size_t i) { return columns_[i].title; });
+  if (widths_.empty())
+    append_line(text, columns_, widths, [&](std::size_t i) { return columns_[i].title; });
   for (const auto& row : rows_)
     append_line(text, columns_, widths, [&](std::size_t i) { return std::string_view{row[i]}; });
+  return text;
+}
+
+std::string Table::take() {
+  std::string text = str();
+  widths_ = widths();
+  rows_.clear();
   return text;
 }
 

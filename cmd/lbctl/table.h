@@ -24,10 +24,16 @@ class Table {
   [[nodiscard]] bool empty() const { return rows_.empty(); }
   /// The whole table, a line end behind each line, none of which ends in spaces.
   [[nodiscard]] std::string str() const;
+  /// What was added since the last time, for a table that is printed while it grows: the titles
+  /// stand above the first of it alone, and columns never get narrower again.
+  [[nodiscard]] std::string take();
 
  private:
+  [[nodiscard]] std::vector<std::size_t> widths() const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
+  std::vector<std::size_t> widths_;  // of what was taken; empty: nothing was
 };
 
 [[nodiscard]] std::string bytes_text(std::uint64_t bytes);       ///< "999 B", "1.5 MiB"

@@ -9,9 +9,11 @@
 #include <boost/asio/post.hpp>
 #include <csignal>
 
+#include "lb/dataplane/flow_memory.h"
 #include "lb/dataplane/keys.h"
 #include "lb/desired/changes.h"
 #include "lb/reconcile/space.h"
+#include "lb/serve/flows.h"
 #include "lb/serve/json.h"
 
 namespace lbd::daemon {
@@ -121,6 +123,7 @@ Result<> Daemon::start_data_plane() {
   router_->settle(settle_ms);
   if (auto applied = apply(false); !applied) return applied;
   print_maps();
+  print_flow_memory();
   return {};
 }
 
@@ -131,6 +134,14 @@ void Daemon::print_maps() const {
     total += map.bytes;
   }
   log_.info("maps_memory", {{"bytes", total}});
+}
+
+/// What the flow memory can bear; adopted maps may be larger than the file says.
+void Daemon::print_flow_memory() const {
+  const dataplane::Sizes sizes = plane_->sizes();
+  log_.info("flow_memory",
+            {{"entries", dataplane::flow_entries_of(sizes.flow_lines)},
+             {"starts_per_second", dataplane::starts_per_second(sizes.start_lines)}});
 }
 
 /// All configured interfaces that are there; one that isn't is a warning.
@@ -293,6 +304,14 @@ boost::json::object Daemon::answer_reload(bool break_flows) {
   return serve::failure(refusal->exit_code, refusal->lines);
 }
 
+boost::json::object Daemon::answer_flows(const boost::json::object& request) {
+  const auto question = serve::parse_flows_question(request);
+  if (!question) return serve::failure(serve::ExitCode::refused, {question.error().message()});
+  const auto page = reconciler_->flows(desired_, question->filter, question->from);
+  if (!page) return serve::failure(serve::ExitCode::refused, {page.error().message()});
+  return serve::success(serve::flows_json(*page));
+}
+
 boost::json::object Daemon::answer(const boost::json::object& request) {
   const auto& command = request.at("command").as_string();
   if (command == "reload") {
@@ -300,6 +319,7 @@ boost::json::object Daemon::answer(const boost::json::object& request) {
     return answer_reload(break_flows != nullptr && break_flows->is_bool() &&
                          break_flows->get_bool());
   }
+  if (command == "flows") return answer_flows(request);
   const auto snapshot = this->snapshot();
   if (!snapshot) return serve::failure(serve::ExitCode::refused, {snapshot.error().message()});
   if (command == "status") return serve::success(serve::status_json(status(*snapshot)));

@@ -52,6 +52,7 @@ class Daemon {
   void want_routes();
   void follow_routes();
   void print_maps() const;
+  void print_flow_memory() const;
 
   std::optional<Refusal> reload(bool break_flows, serve::Reloaded& reloaded);
   void reload_and_log(std::string_view cause);
@@ -61,6 +62,7 @@ class Daemon {
 
   boost::json::object answer(const boost::json::object& request);
   boost::json::object answer_reload(bool break_flows);
+  boost::json::object answer_flows(const boost::json::object& request);
   Result<reconcile::Snapshot> snapshot();
   [[nodiscard]] serve::Status status(const reconcile::Snapshot&) const;
 

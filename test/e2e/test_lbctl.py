@@ -6,9 +6,9 @@ import re
 import pytest
 
 from daemon import LBCTL
-from lab import Lab, run
+from lab import Lab, run, until
 from tier import CLIENT4, CLIENT6, OTHER4, VIP4, VIP6, Tier
-from traffic import requests
+from traffic import Streams, datagrams, requests
 
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")
@@ -153,7 +153,9 @@ def test_tables_are_readable(tier, command):
 
 
 @pytest.mark.parametrize("words, code", [
-    ([], 2), (["bogus"], 2), (["status", "-o", "xml"], 2), (["status", "--bogus"], 2),
+    ([], 2), (["bogus"], 2), (["flows", "--vip", "web"], 2), (["flows", "--client", "10.0.0.1/8"], 2),
+    (["flows", "--protocol", "sctp"], 2), (["stats", "--backend", "10.0.0.1"], 2), (["flows"], 1),
+    (["flows", "-o", "json"], 1), (["status", "-o", "xml"], 2), (["status", "--bogus"], 2),
     (["--socket"], 2), (["status"], 1), (["reload"], 1)])
 def test_exit_codes_without_a_daemon(tmp_path, words, code):
     socket = ["--socket", tmp_path / "none.sock"] if code == 1 else []
@@ -214,3 +216,131 @@ def test_replay_tells_what_is_not_forwarded(tier):
         ("pass", "not-a-vip", None), ("drop", "no-service-port", "web"), ("drop", "icmp", "web"),
         ("drop", "truncated", None)]
     assert len(out) == 0
+
+
+FLOW = {"client": str, "vip": str, "protocol": re.compile("TCP|UDP"), "service": str, "backend": str,
+        "idleSeconds": int, "state": re.compile("open|closing"),
+        "origin": re.compile("started|adopted"), "row": re.compile("owner|home|neither|settled")}
+
+
+def with_port(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def backends_by_stream(tier, streams, *names):
+    """{(client, vip): backend} of the streams on some backends, as lbctl writes them."""
+    vips = [streams.addresses[n % len(streams.addresses)] for n in range(streams.count)]
+    return {(with_port(*client), with_port(vip, streams.port)): tier.backends[backend].ipv4
+            for client, vip, backend in zip(streams.client, vips, streams.backend)
+            if backend in names}
+
+
+def listed(tier, *options):
+    """The same of the flows that lbctl lists."""
+    flows = tier.lbd.json("flows", *options)
+    assert not mismatch(flows, [FLOW])
+    found = {(flow["client"], flow["vip"]): flow["backend"] for flow in flows}
+    assert len(found) == len(flows), "a flow is there twice"
+    return found
+
+
+@pytest.fixture(name="moving", scope="module")
+def moving_tier():
+    """A tier with streams on three backends, two of which drain since. Its rows move throughout."""
+    table = {"entries": 262144, "starts": 65536, "tcpIdle": "10m", "udpIdle": "10m"}
+    with Lab("flows") as lab:
+        tier = Tier(lab)
+        tier.start(tier.service(), connectionTable=table)
+        assert listed(tier) == {} and tier.lbd.ctl("flows").stdout == "no flows\n"
+        streams = Streams(tier.client, [VIP4, VIP6], 120, sources=[CLIENT4, CLIENT6])
+        tier.reload(tier.service(states={"b1": "drain", "b2": "drain"}), connectionTable=table)
+        streams.round()
+        yield tier, streams
+        streams.stop()
+
+
+def test_every_stream_of_a_draining_backend_is_listed_with_it(moving):
+    tier, streams = moving
+    expected = backends_by_stream(tier, streams, "b1", "b2")
+    flows = tier.lbd.json("flows")
+    assert len(expected) > 40
+    got = {(flow["client"], flow["vip"]): flow["backend"] for flow in flows}
+    assert {flow: got.get(flow) for flow in expected} == expected
+    # Others of theirs are not there: what else is listed belongs to streams of b3.
+    assert {flow: backend for flow, backend in got.items() if backend != "10.3.3.2"} == expected
+    assert got.items() <= backends_by_stream(tier, streams, "b1", "b2", "b3").items()
+    assert all(flow["idleSeconds"] <= 3 and flow["state"] == "open" and flow["origin"] == "adopted"
+               and flow["service"] == "web" and flow["protocol"] == "TCP" for flow in flows)
+
+
+@pytest.mark.parametrize("vip, client, prefix", [
+    (VIP4, CLIENT4, "10.1.0.0/24"), (VIP6, CLIENT6, "fd01:1::/64")])
+def test_flows_are_listed_by_what_they_are_asked_to_be(moving, vip, client, prefix):
+    tier, streams = moving
+    both = backends_by_stream(tier, streams, "b1", "b2")
+    ours = {flow: backend for flow, backend in both.items() if flow[1] == with_port(vip, 7000)}
+    of_b1 = {flow: backend for flow, backend in ours.items() if backend == "10.3.1.2"}
+    assert of_b1 and of_b1 != ours
+    drained = {"10.3.1.2", "10.3.2.2"}  # what else moves is not this test's
+
+    def listed_of_drained(*options):
+        return {f: b for f, b in listed(tier, *options).items() if b in drained}
+
+    for options in (["--vip", vip], ["--vip", with_port(vip, 7000)], ["--client", client],
+                    ["--client", prefix], ["--vip", vip, "--client", prefix, "--service", "web",
+                                           "--protocol", "tcp"]):
+        assert listed_of_drained(*options) == ours, options
+    assert listed(tier, "--vip", vip, "--backend", "10.3.1.2") == of_b1
+    one = next(iter(of_b1))
+    assert listed(tier, "--client", one[0], "--vip", one[1]) == {one: "10.3.1.2"}
+    for options in (["--vip", with_port(vip, 80)], ["--protocol", "udp"], ["--backend", "10.3.9.2"],
+                    ["--client", with_port(client, 1)], ["--vip", "203.0.113.99"]):
+        assert listed(tier, *options) == {}, options
+
+
+def test_flows_of_an_unknown_service_are_an_error(moving):
+    done = moving[0].lbd.ctl("flows", "--service", "wed", "-o", "json")
+    assert done.returncode == 1 and done.stdout == "" and "wed" in done.stderr
+
+
+def test_flows_are_a_readable_table(moving):
+    tier, streams = moving
+    done = tier.lbd.ctl("flows", "--backend", "10.3.2.2")
+    assert done.returncode == 0 and done.stderr == ""
+    titles, *rows = [line.split() for line in done.stdout.splitlines()]
+    assert titles == ["CLIENT", "VIP", "PROTOCOL", "SERVICE", "BACKEND", "IDLE", "STATE", "ORIGIN", "ROW"]
+    assert {(row[0], row[1]): row[4] for row in rows} == backends_by_stream(tier, streams, "b2")
+
+
+def test_flows_that_begin_on_moving_rows_are_listed_as_started_then_as_closing(moving):
+    tier, _ = moving
+    begun = Streams(tier.client, [VIP4, VIP6], 40, sources=[tier.new_source(v) for v in (VIP4, VIP6)])
+    begun.round()
+    own = backends_by_stream(tier, begun, "b3")
+    assert len(own) == 40, "one went to a draining backend"
+
+    def ours():
+        flows = tier.lbd.json("flows", "--backend", "10.3.3.2")
+        return [flow for flow in flows if (flow["client"], flow["vip"]) in own]
+
+    before = ours()
+    assert len(before) > 10, "two thirds of the rows move, and who begins on one is kept"
+    assert {(flow["state"], flow["origin"], flow["row"]) for flow in before} == {("open", "started", "owner")}
+    begun.stop()
+    until(lambda: [flow["state"] for flow in ours()] == ["closing"] * len(before), "their ends are seen")
+
+
+def test_datagrams_are_listed_as_udp(moving):
+    tier, _ = moving
+    datagrams(tier.client, VIP4, 20)
+    flows = tier.lbd.json("flows", "--protocol", "udp", "--vip", f"{VIP4}:7000")
+    assert flows and {(flow["protocol"], flow["origin"], flow["row"]) for flow in flows} == {
+        ("UDP", "adopted", "home")}
+
+
+def test_the_log_says_what_the_flow_memory_can_bear(moving):
+    tier, _ = moving
+    said, = tier.lbd.events("flow_memory")
+    memory = tier.lbd.json("status")["flowMemory"]
+    assert int(said["entries"]) == memory["entriesMax"] >= 262144
+    assert int(said["starts_per_second"]) == memory["startsPerSecond"] == 65536 * 3 // 4 // 8

@@ -148,6 +148,7 @@ class Streams(Background):
         self.count, self.port = count, port
         self.said = [0] * count        # lines answered, by stream
         self.backend = [None] * count  # the one each began with
+        self.client = [None] * count   # the address and port each speaks from
         self.broken = []
         super().__init__(host, "streams")
         until(lambda: all(self.said) or self.broken or self.problem, "all streams open", 30)
@@ -173,6 +174,7 @@ class Streams(Background):
 
     async def talk(self, number, address, local):
         reader, writer = await asyncio.open_connection(address, self.port, local_addr=local)
+        self.client[number] = writer.get_extra_info("sockname")[:2]
         try:
             while not self.stopping:  # wait_for may swallow a cancellation that comes with an answer
                 line = f"{number}.{self.said[number]}\n".encode()

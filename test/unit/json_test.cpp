@@ -167,12 +167,12 @@ TEST_CASE("stats: a backend keeps its own counts when the list is sorted; reason
          {"address":"10.0.0.9","packets":3,"bytes":300},
          {"address":"10.0.0.11","packets":0,"bytes":0},
          {"address":"fd00::b","packets":0,"bytes":0}]}],
-     "flowMemory":{"entries":0,"starts":0,"startsPerSecond":0,"started":0,"confirmed":0,
+     "flowMemory":{"entries":0,"entriesMax":0,"starts":0,"startsPerSecond":0,"started":0,"confirmed":0,
                    "adopted":0,"refused":0,"yields":0}})"));
 }
 
 const std::string no_flows =
-    R"("flowMemory":{"entries":0,"starts":0,"startsPerSecond":0,"started":0,"confirmed":0,)"
+    R"("flowMemory":{"entries":0,"entriesMax":0,"starts":0,"startsPerSecond":0,"started":0,"confirmed":0,)"
     R"("adopted":0,"refused":0,"yields":0}})";
 
 TEST_CASE("stats: counts use all 64 bits") {
@@ -200,6 +200,7 @@ TEST_CASE("status: every key in the contract's order, the time in RFC 3339 and U
   status.rows_total = 65537;
   status.rows_moving = 3;
   status.flows = {.entries = 5,
+                  .entries_max = 8,
                   .starts = 4,
                   .starts_per_second = 3,
                   .started = 9,
@@ -215,7 +216,7 @@ TEST_CASE("status: every key in the contract's order, the time in RFC 3339 and U
      "interfaces":[{"name":"lan0","mode":"native","programId":42}],
      "maps":[{"name":"lbd_rings","entries":1,"maxEntries":64,"bytes":1048576}],
      "rows":{"total":65537,"moving":3},"flows":5,
-     "flowMemory":{"entries":5,"starts":4,"startsPerSecond":3,"started":9,"confirmed":8,
+     "flowMemory":{"entries":5,"entriesMax":8,"starts":4,"startsPerSecond":3,"started":9,"confirmed":8,
                    "adopted":7,"refused":6,"yields":2},
      "config":{"file":"/etc/lbd.yaml","loadedAt":"2001-09-09T01:46:40Z"},
      "refused":[{"service":"big","reason":"no room in lbd_rings"}],

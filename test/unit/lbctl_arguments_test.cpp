@@ -91,7 +91,11 @@ TEST_CASE("a wrong command line is refused, and the message names what is wrong"
       {{"status", "-o", "yaml"}, "'yaml'"},
       {{"reload", "--break-flows=yes"}, "--break-flows takes no value"},
       {{"status", "--break-flows"}, "--break-flows belongs to reload"},
-      {{"stats", "--service", "web"}, "--service belongs to backends"},
+      {{"stats", "--service", "web"}, "--service belongs to backends and flows"},
+      {{"backends", "--vip", "203.0.113.10"}, "--vip belongs to flows"},
+      {{"--protocol", "udp", "status"}, "--protocol belongs to flows"},
+      {{"flows", "--vip"}, "--vip needs a value"},
+      {{"flows", "--service="}, "--service: '': a service's name is expected"},
   };
   for (const Case& c : cases) {
     INFO(Catch::Detail::stringify(c.words));
@@ -101,9 +105,114 @@ TEST_CASE("a wrong command line is refused, and the message names what is wrong"
   }
 }
 
+namespace {
+
+const auto ip = [](const char* text) { return *lbd::IpAddress::parse(text); };
+const auto prefix = [](const char* text) { return *lbd::Prefix::parse(text); };
+
+}  // namespace
+
+TEST_CASE("what flows are asked to be is read from its options") {
+  using Filter = lbd::reconcile::FlowFilter;
+  using lbd::Port;
+  using lbd::Protocol;
+  struct Case {
+    Words words;
+    Filter expected;
+  };
+  const Case cases[] = {
+      {{}, {}},
+      {{"--vip", "203.0.113.10"}, {.vip = ip("203.0.113.10")}},
+      {{"--vip=203.0.113.10:80"}, {.vip = ip("203.0.113.10"), .vip_port = Port{80}}},
+      {{"--vip", "2001:db8::10"}, {.vip = ip("2001:db8::10")}},
+      {{"--vip", "[2001:db8::10]"}, {.vip = ip("2001:db8::10")}},
+      {{"--vip", "[2001:db8::10]:65535"}, {.vip = ip("2001:db8::10"), .vip_port = Port{65535}}},
+      {{"--client", "198.51.100.7"}, {.client = prefix("198.51.100.7/32")}},
+      {{"--client", "198.51.100.7:0"},
+       {.client = prefix("198.51.100.7/32"), .client_port = Port{0}}},
+      {{"--client", "198.51.100.0/24"}, {.client = prefix("198.51.100.0/24")}},
+      {{"--client", "198.51.100.0/24:1024"},
+       {.client = prefix("198.51.100.0/24"), .client_port = Port{1024}}},
+      {{"--client", "2001:db8::/32"}, {.client = prefix("2001:db8::/32")}},
+      {{"--client", "[2001:db8::/32]:1024"},
+       {.client = prefix("2001:db8::/32"), .client_port = Port{1024}}},
+      {{"--backend", "fd00::b"}, {.backend = ip("fd00::b")}},
+      {{"--service", "web"}, {.service = "web"}},
+      {{"--protocol", "tcp"}, {.protocol = Protocol::tcp}},
+      {{"--protocol=UDP"}, {.protocol = Protocol::udp}},
+      {{"--vip", "203.0.113.10:80", "--client", "198.51.100.7:9", "--backend", "10.0.0.1",
+        "--service", "web", "--protocol", "udp"},
+       {.vip = ip("203.0.113.10"),
+        .vip_port = Port{80},
+        .client = prefix("198.51.100.7/32"),
+        .client_port = Port{9},
+        .backend = ip("10.0.0.1"),
+        .service = "web",
+        .protocol = Protocol::udp}},
+      {{"--vip", "203.0.113.10:80", "--vip", "203.0.113.11"}, {.vip = ip("203.0.113.11")}},
+  };
+  for (const Case& c : cases) {
+    INFO(Catch::Detail::stringify(c.words));
+    Words words = c.words;
+    words.insert(words.begin(), "flows");
+    const auto arguments = parse_arguments(words);
+    REQUIRE(arguments.has_value());
+    CHECK(arguments->command == Command::flows);
+    CHECK(arguments->flows == c.expected);
+  }
+}
+
+TEST_CASE("a bad value of an option of flows is refused, naming it and what was expected") {
+  struct Case {
+    const char* option;
+    const char* expected;
+    std::vector<const char*> values;
+  };
+  const Case cases[] = {
+      {"--vip",
+       "an address, with or without a port",
+       {"",
+        "web",
+        "203.0.113",
+        "203.0.113.10:",
+        "203.0.113.10:65536",
+        "203.0.113.10:-1",
+        "203.0.113.10:+1",
+        "203.0.113.10: 80",
+        "203.0.113.10:0x50",
+        ":80",
+        "[203.0.113.10]:80",
+        "203.0.113.0/24",
+        "[2001:db8::10",
+        "[2001:db8::10]80",
+        "[2001:db8::10]:",
+        "[]:80",
+        "2001:db8::10]:80",
+        "[[2001:db8::10]]:80",
+        "2001:db8::10%eth0",
+        "::ffff:203.0.113.10"}},
+      {"--client",
+       "an address or a prefix without bits behind its length",
+       {"", "198.51.100.7/24", "198.51.100.0/33", "198.51.100.0/", "/24", "198.51.100.0/24:x",
+        "2001:db8::/32:80", "[2001:db8::1/32]:80", "[2001:db8::]/32"}},
+      {"--backend", "an address", {"", "10.0.0.1:80", "[fd00::b]", "10.0.0.0/8", "b1"}},
+      {"--protocol", "tcp or udp", {"", "sctp", "6", "Tcp"}},
+  };
+  for (const Case& c : cases)
+    for (const char* value : c.values) {
+      INFO(c.option << " " << value);
+      const auto arguments = parse_arguments(Words{"flows", c.option, value});
+      REQUIRE_FALSE(arguments.has_value());
+      CHECK_THAT(
+          arguments.error().message(),
+          Catch::Matchers::StartsWith(std::string{c.option} + ": '" + value + "': " + c.expected));
+    }
+}
+
 TEST_CASE("every command has a help that starts with its usage") {
   CHECK(help_text({}).starts_with("usage: lbctl [--socket PATH] COMMAND"));
-  for (const char* name : {"status", "services", "backends", "stats", "reload", "replay"}) {
+  for (const char* name :
+       {"status", "services", "backends", "stats", "flows", "reload", "replay"}) {
     const auto arguments = parse_arguments(Words{name, "--help"});
     REQUIRE(arguments.has_value());
     const std::string first{help_text(arguments->help_about).substr(0, 60)};

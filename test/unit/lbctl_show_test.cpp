@@ -72,14 +72,14 @@ TEST_CASE("status is shown with the memory of every map and of all") {
      "maps":[{"name":"lbd_rings","entries":1,"maxEntries":64,"bytes":1048576},
              {"name":"lbd_flows","entries":0,"maxEntries":1048576,"bytes":512}],
      "rows":{"total":65537,"moving":3},"flows":5,
-     "flowMemory":{"starts":2,"startsPerSecond":98304},
+     "flowMemory":{"entriesMax":1048576,"starts":2,"startsPerSecond":98304},
      "config":{"file":"/etc/lbd.yaml","loadedAt":"2001-09-09T01:46:40Z"},
      "refused":[{"service":"big","reason":"no room"}],
      "lastReconcile":{"writes":12,"rowsMoved":3}})")) ==
         "lbd 0.1.0, pid 4711, up 2h 3m\n"
         "configuration  /etc/lbd.yaml, loaded 2001-09-09T01:46:40Z\n"
         "rows           65,537, 3 of them moving\n"
-        "flows          5 stored, 2 starting, 98,304 new ones a second fit\n"
+        "flows          5 of 1,048,576 stored, 2 starting, 98,304 new ones a second fit\n"
         "last change    12 map writes, 3 rows moved\n"
         "\n"
         "INTERFACE  MODE    PROGRAM\n"
@@ -109,6 +109,60 @@ TEST_CASE("a reload is shown as what changed, or that nothing did") {
       "nothing changed\n");
 }
 
+TEST_CASE("flows are shown as a table that grows by pages, its titles above the first alone") {
+  const auto first = parse(R"({"flows":[
+    {"client":"198.51.100.7:1024","vip":"203.0.113.10:80","protocol":"TCP","service":"web",
+     "backend":"10.0.0.11","idleSeconds":3,"state":"open","origin":"started","row":"owner"}],
+    "next":65536})");
+  const auto second = parse(R"({"flows":[
+    {"client":"[2001:db8:2::7]:53","vip":"[2001:db8::10]:443","protocol":"UDP","service":"dns",
+     "backend":"fd00::b","idleSeconds":125,"state":"closing","origin":"adopted","row":"home"},
+    {"client":"198.51.100.7:1","vip":"203.0.113.10:80","protocol":"TCP","service":"web",
+     "backend":"10.0.0.11","idleSeconds":0,"state":"open","origin":"started","row":"owner"}],
+    "next":null})");
+  const auto empty = parse(R"({"flows":[],"next":7})");
+  FlowList flows{Output::table};
+  CHECK(flows.page(empty) == "");
+  CHECK(flows.page(first) ==
+        "CLIENT             VIP              PROTOCOL  SERVICE  BACKEND    IDLE  STATE  ORIGIN   "
+        "ROW\n"
+        "198.51.100.7:1024  203.0.113.10:80  TCP       web      10.0.0.11    3s  open   started  "
+        "owner\n");
+  CHECK(flows.page(empty) == "");
+  CHECK(flows.page(second) ==
+        "[2001:db8:2::7]:53  [2001:db8::10]:443  UDP       dns      fd00::b    2m 5s  closing  "
+        "adopted  home\n"
+        "198.51.100.7:1      203.0.113.10:80     TCP       web      10.0.0.11     0s  open     "
+        "started  owner\n");
+  CHECK(flows.end() == "");
+}
+
+TEST_CASE("flows as JSON are one array with a line a flow, whatever the pages are") {
+  const auto pages = {R"({"flows":[],"next":3})", R"({"flows":[{"client":"a"},{"client":"b"}]})",
+                      R"({"flows":[]})", R"({"flows":[{"client":"c"}]})"};
+  FlowList flows{Output::json};
+  std::string whole;
+  std::string cut;
+  for (const char* page : pages) {
+    whole += flows.page(parse(page));
+    cut = whole + flows.cut();
+    CHECK((cut.empty() || parse(cut).is_array()));
+  }
+  whole += flows.end();
+  CHECK(whole ==
+        "[{\"client\":\"a\"},\n"
+        "{\"client\":\"b\"},\n"
+        "{\"client\":\"c\"}]\n");
+  CHECK(cut == whole);
+}
+
+TEST_CASE("no flows are shown as such, and nothing where they could not be asked for") {
+  CHECK(FlowList{Output::table}.end() == "no flows\n");
+  CHECK(FlowList{Output::json}.end() == "[]\n");
+  CHECK(FlowList{Output::table}.cut() == "");
+  CHECK(FlowList{Output::json}.cut() == "");
+}
+
 TEST_CASE("the answer of a daemon of another version is shown as far as it goes") {
   for (const char* odd : {"null", "{}", "[]", "[1]", R"({"maps":[{}],"rows":7,"reasons":[]})",
                           R"([{"frontends":{},"endpoints":[{"used":1}]}])"}) {
@@ -119,5 +173,7 @@ TEST_CASE("the answer of a daemon of another version is shown as far as it goes"
     CHECK_FALSE(show_backends(answer).empty());
     CHECK_FALSE(show_stats(answer).empty());
     CHECK_FALSE(show_reload(answer).empty());
+    CHECK(FlowList{Output::table}.page(answer).empty());
+    CHECK(FlowList{Output::json}.page(answer).empty());
   }
 }

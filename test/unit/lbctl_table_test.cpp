@@ -21,6 +21,20 @@ TEST_CASE("a table without rows is its titles") {
   CHECK(Table{{{"A"}, {"B", Align::right}}}.str() == "A  B\n");
 }
 
+TEST_CASE("a table that is taken while it grows has its titles once and never gets narrower") {
+  Table table{{{"NAME"}, {"COUNT", Align::right}}};
+  table.add({"a-long-one", "1"});
+  CHECK(table.take() ==
+        "NAME        COUNT\n"
+        "a-long-one      1\n");
+  CHECK(table.empty());
+  CHECK(table.take() == "");
+  table.add({"b", "1234567"});
+  CHECK(table.take() == "b           1234567\n");
+  table.add({"c", "1"});
+  CHECK(table.take() == "c                 1\n");
+}
+
 TEST_CASE("bytes have the unit that leaves a number below 1024") {
   struct Case {
     std::uint64_t bytes;

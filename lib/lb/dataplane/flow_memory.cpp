@@ -40,6 +40,10 @@ std::uint32_t flow_lines_for(std::uint32_t entries) {
   return static_cast<std::uint32_t>((cells + FLOWS_PER_LINE - 1) / FLOWS_PER_LINE);
 }
 
+std::uint64_t flow_entries_of(std::uint32_t flow_lines) {
+  return std::uint64_t{flow_lines} * FLOWS_PER_LINE * 2 / 3;
+}
+
 std::uint32_t start_lines_for(std::uint32_t starts) {
   return (starts + CELLS_PER_LINE - 1) / CELLS_PER_LINE;
 }

@@ -12,6 +12,8 @@ namespace lbd::dataplane {
 /// Lines of the flow table for so many flows: half as many cells more, so that hardly a flow finds
 /// both of its lines full before there are as many as that (docs/performance.md).
 [[nodiscard]] std::uint32_t flow_lines_for(std::uint32_t entries);
+/// The flows that so many lines are for.
+[[nodiscard]] std::uint64_t flow_entries_of(std::uint32_t flow_lines);
 [[nodiscard]] std::uint32_t start_lines_for(std::uint32_t starts);
 /// New flows a second that fit while every row moves: cells are kept for START_HOLD seconds, and
 /// three in four are taken before one in a thousand is refused (docs/performance.md).

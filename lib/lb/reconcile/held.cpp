@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+
+#include "lb/dataplane/keys.h"
 
 namespace lbd::reconcile {
 
@@ -26,6 +29,16 @@ const HeldService* Held::find(std::string_view name) const {
     return s.name == name && !s.leaving();
   });
   return found == services.end() ? nullptr : &*found;
+}
+
+std::uint32_t row_hash(const abi::service& service, const abi::hash_key& hash_key,
+                       const abi::flow_key& key) {
+  if ((service.flags & abi::FRONTEND_SOURCE_IP) == 0) return dataplane::hash_of(hash_key, key);
+  abi::flow_key source_only{};
+  std::copy(std::begin(key.source), std::end(key.source), std::begin(source_only.source));
+  source_only.protocol = key.protocol;
+  source_only.v6 = key.v6;
+  return dataplane::hash_of(hash_key, source_only);
 }
 
 Held read_held(Writer& writer) {

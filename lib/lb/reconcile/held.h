@@ -42,6 +42,10 @@ struct Held {
 }
 inline constexpr Protocol protocols[] = {Protocol::tcp, Protocol::udp};
 
+/// The hash by which a flow of the service finds its row.
+[[nodiscard]] std::uint32_t row_hash(const abi::service&, const abi::hash_key&,
+                                     const abi::flow_key&);
+
 /// The port a frontend key stands for; nothing for an address record.
 [[nodiscard]] std::optional<ServicePort> port_of(const FrontendKey&);
 [[nodiscard]] FrontendKey key_of(const IpAddress&, const ServicePort&);

@@ -12,6 +12,7 @@
 #include "lb/dataplane/route.h"
 #include "lb/desired/desired.h"
 #include "lb/log/log.h"
+#include "lb/reconcile/flows.h"
 #include "lb/reconcile/plan.h"
 #include "lb/reconcile/snapshot.h"
 #include "lb/reconcile/sweep.h"
@@ -54,6 +55,10 @@ class Reconciler {
 
   [[nodiscard]] Result<Snapshot> snapshot(const desired::Desired& desired,
                                           const std::vector<Refused>& refused);
+  /// A page of the stored flows that are wanted, from cell `from` on. An Error, at the first page,
+  /// where no service has the name that is asked for.
+  [[nodiscard]] Result<FlowsPage> flows(const desired::Desired& desired, const FlowFilter&,
+                                        std::uint32_t from);
 
  private:
   Writer writer_;

@@ -128,14 +128,16 @@ Result<> add_flows(Writer& writer, const abi::hash_key& hash_key, FlowsSnapshot&
   auto events = tables.flow_events.sums(0, abi::FLOW_EVENT_COUNT);
   if (!events) return std::move(events).error();
   const dataplane::FlowMemory memory{tables, hash_key};
-  flows = {.entries = memory.flows(),
-           .starts = memory.starts(writer.now()),
-           .starts_per_second =
-               dataplane::starts_per_second(static_cast<std::uint32_t>(tables.starts.size())),
-           .started = (*events)[abi::FLOW_EVENT_STARTED].packets,
-           .confirmed = (*events)[abi::FLOW_EVENT_CONFIRMED].packets,
-           .adopted = (*events)[abi::FLOW_EVENT_ADOPTED].packets,
-           .refused = (*events)[abi::FLOW_EVENT_REFUSED].packets};
+  flows = {
+      .entries = memory.flows(),
+      .entries_max = dataplane::flow_entries_of(static_cast<std::uint32_t>(tables.flows.size())),
+      .starts = memory.starts(writer.now()),
+      .starts_per_second =
+          dataplane::starts_per_second(static_cast<std::uint32_t>(tables.starts.size())),
+      .started = (*events)[abi::FLOW_EVENT_STARTED].packets,
+      .confirmed = (*events)[abi::FLOW_EVENT_CONFIRMED].packets,
+      .adopted = (*events)[abi::FLOW_EVENT_ADOPTED].packets,
+      .refused = (*events)[abi::FLOW_EVENT_REFUSED].packets};
   return {};
 }
 

@@ -61,6 +61,7 @@ struct ReasonSnapshot {
 /// The memory of flows on moving rows.
 struct FlowsSnapshot {
   std::uint64_t entries = 0;            ///< stored flows
+  std::uint64_t entries_max = 0;        ///< that fit
   std::uint64_t starts = 0;             ///< that wait to be confirmed
   std::uint64_t starts_per_second = 0;  ///< that fit while every row moves
   /// Since the maps were made:

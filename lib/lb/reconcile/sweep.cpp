@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "lb/dataplane/keys.h"
 #include "lb/reconcile/counts.h"
 
 namespace lbd::reconcile {
@@ -194,7 +193,7 @@ bool Sweep::stays(const dataplane::StoredFlow& flow) {
   if (ring.size == 0 || slot >= service.record.slots) return false;
   const abi::backend& owner = writer_.tables().backends[service.record.backend_base + slot];
   if (static_cast<std::uint8_t>(owner.generation) != flow.cell.generation) return false;
-  const std::uint32_t hash = row_hash(service, flow.key);
+  const std::uint32_t hash = row_hash(service.record, hash_key_, flow.key);
   const std::uint32_t row = ring.base + abi::row_of(hash, ring.size);
   if (!rows_.moving(row)) return false;
   if (const auto ends = ending_.find(row); ends != ending_.end()) {
@@ -203,17 +202,6 @@ bool Sweep::stays(const dataplane::StoredFlow& flow) {
   }
   unnamed_.erase({service.index, slot});
   return true;
-}
-
-/// The hash by which the flow found its row.
-std::uint32_t Sweep::row_hash(const HeldService& service, const abi::flow_key& key) const {
-  if ((service.record.flags & abi::FRONTEND_SOURCE_IP) == 0)
-    return dataplane::hash_of(hash_key_, key);
-  abi::flow_key source_only{};
-  std::copy(std::begin(key.source), std::end(key.source), std::begin(source_only.source));
-  source_only.protocol = key.protocol;
-  source_only.v6 = key.v6;
-  return dataplane::hash_of(hash_key_, source_only);
 }
 
 void Sweep::end_rows() {

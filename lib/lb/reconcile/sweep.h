@@ -72,7 +72,6 @@ class Sweep {
   void look_at_flow(std::uint32_t index);
   [[nodiscard]] bool stays(const dataplane::StoredFlow&);
   [[nodiscard]] std::uint32_t idle_of(Protocol, std::uint8_t flags) const;
-  [[nodiscard]] std::uint32_t row_hash(const HeldService&, const abi::flow_key&) const;
   [[nodiscard]] bool may_free(std::uint32_t since) const;
   Result<> finish();
   void end_rows();

@@ -109,13 +109,10 @@ object port_stats_json(const ServiceSnapshot& service, const PortSnapshot& port)
 }
 
 object flow_memory_json(const reconcile::FlowsSnapshot& flows) {
-  return {{"entries", flows.entries},
-          {"starts", flows.starts},
-          {"startsPerSecond", flows.starts_per_second},
-          {"started", flows.started},
-          {"confirmed", flows.confirmed},
-          {"adopted", flows.adopted},
-          {"refused", flows.refused},
+  return {{"entries", flows.entries}, {"entriesMax", flows.entries_max},
+          {"starts", flows.starts},   {"startsPerSecond", flows.starts_per_second},
+          {"started", flows.started}, {"confirmed", flows.confirmed},
+          {"adopted", flows.adopted}, {"refused", flows.refused},
           {"yields", flows.yields}};
 }
 
