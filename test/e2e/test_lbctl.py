@@ -58,11 +58,12 @@ SHAPES = {
                   "bytes": int, "nextHop": Optional({"interface": str, "mac": MAC})}],
     "stats": {"reasons": {str: COUNT},
               "services": [{"name": str, "port": str, "protocol": str} | COUNT
-                           | {"backends": [{"address": str} | COUNT]}]},
+                           | {"backends": [{"address": str} | COUNT]}],
+              "flowMemory": {str: int}},
     "status": {"version": str, "pid": int, "uptimeSeconds": int,
                "interfaces": [{"name": str, "mode": re.compile("native|generic"), "programId": int}],
                "maps": [{"name": str, "entries": int, "maxEntries": int, "bytes": int}],
-               "rows": {"total": int, "moving": int}, "flows": int,
+               "rows": {"total": int, "moving": int}, "flows": int, "flowMemory": {str: int},
                "config": {"file": str, "loadedAt": TIME}},
 }
 

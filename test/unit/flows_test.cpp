@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "kernel_fixture.h"
+#include "unit/kernel_fixture.h"
 
 namespace {
 
