@@ -1,4 +1,6 @@
 // The interpreted program against the kernel's: random packets, on maps that both share.
+#include <chrono>
+#include <cstring>
 #include <random>
 
 #include "unit/kernel_fixture.h"
@@ -7,6 +9,7 @@
 namespace {
 
 using namespace lbd;
+using namespace std::chrono_literals;
 using test::ip;
 using test::Kind;
 using vm::Machine;
@@ -119,6 +122,11 @@ void check_counters(const dataplane::PerCpuCounters& wanted, const dataplane::Pe
   }
 }
 
+template <class Record>
+bool same_bytes(std::span<Record> a, std::span<Record> b) {
+  return a.size_bytes() == b.size_bytes() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
 /// Steps until the machine has made an access of that kind to that map.
 void run_past(Machine& machine, Program& program, Step::Kind kind, std::string_view map) {
   while (!machine.ended()) {
@@ -161,6 +169,8 @@ TEST_CASE("interpreted and in the kernel, by turns on the same maps, packets end
                                       std::pair{AdminState::enabled, AdminState::disabled},
                                       std::pair{AdminState::enabled, AdminState::drain}}) {
     apply(first, second);
+    alone.pass(1s);
+    shared.pass(1s);
     for (int i = 0; i < 2500; i++) {
       const Frame frame = frames.next();
       const Outcome wanted = by_kernel(alone, frame);
@@ -186,8 +196,18 @@ TEST_CASE("interpreted and in the kernel, by turns on the same maps, packets end
   CHECK(slots.size() == 4);  // three backends, and none
   check_counters(alone.plane().tables().reasons, shared.plane().tables().reasons, program,
                  "lbd_reasons");
+  check_counters(alone.plane().tables().flow_events, shared.plane().tables().flow_events, program,
+                 "lbd_flow_events");
   check_counters(alone.plane().tables().counters, shared.plane().tables().counters, program,
                  "lbd_counters");
+  const auto& wanted = alone.plane().tables();
+  const auto& got = shared.plane().tables();
+  CHECK(same_bytes(wanted.flows, got.flows));
+  CHECK(same_bytes(wanted.flow_details, got.flow_details));
+  CHECK(same_bytes(wanted.starts, got.starts));
+  CHECK(same_bytes(wanted.adopts, got.adopts));
+  CHECK(same_bytes(wanted.side, got.side));
+  CHECK(*wanted.adopt_tokens == *got.adopt_tokens);
 }
 
 TEST_CASE("what the daemon writes between two steps is what the next one reads") {
