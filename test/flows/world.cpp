@@ -439,4 +439,18 @@ std::string World::violation() const {
   return test::violation(memory, known, broken_off_ ? Moment::broken_off : Moment::whole);
 }
 
+void print(const char* name, const World& world) {
+  const Tally& t = world.tally;
+  const double rows =
+      2.0 * world.settings.rows * static_cast<double>(std::max<std::uint64_t>(1, t.seconds));
+  fmt::print(
+      "{}: {:.0f} s, {} flows, {} packets and {} spoofed; broken {}, misled {}; no room {}, "
+      "yielded {}, UDP of backends down {}, lost with their backend {}, no answer {}; rows moving "
+      "{:.3f}, yielded {}; at most {} entries\n",
+      name, world.time(), t.flows, t.packets, t.spoofed, t.broken, t.misled, t.unkept, t.yielded,
+      t.stopgap, t.lost, t.never, static_cast<double>(t.seconds_moving) / rows, t.rows_yielded,
+      t.most_entries);
+  std::fflush(stdout);
+}
+
 }  // namespace lbd::test

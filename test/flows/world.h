@@ -194,4 +194,7 @@ class World {
   std::optional<IpAddress> followed_;
 };
 
+/// One line of what happened so far.
+void print(const char* name, const World&);
+
 }  // namespace lbd::test
