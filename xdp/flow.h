@@ -79,9 +79,11 @@ static __always_inline void note(const struct flow_query *q, const struct stored
 	struct flow_cell changed = stored->seen;
 	if (q->kind == FLOW_PACKET_END) {
 		changed.flags |= FLOW_CLOSING;
-		if (q->sequence - stored->seen.sequence < END_WINDOW &&
-		    changed.owner != stored->seen.owner)
-			change_owner(stored, changed);
+		if (q->sequence - stored->seen.sequence >= END_WINDOW ||
+		    changed.owner == stored->seen.owner)
+			return;
+		change_owner(stored, changed); /* and from now on it is idle sooner: */
+		refresh(q, stored);
 		return;
 	}
 	if (unlikely(changed.flags & FLOW_CLOSING) &&

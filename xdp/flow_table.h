@@ -185,12 +185,12 @@ static __always_inline bool change_owner(const struct stored_flow *stored, struc
 }
 
 /* The flow was seen: once a second, or once a mebibyte, so that its end is known by its sequence
- * number also at high rates. A SYN's number is nobody's yet, but the entry must not be forgotten
- * before the answer has come. */
+ * number also at high rates. The numbers of a SYN or an end may be a stranger's and are not taken.
+ */
 static __always_inline void refresh(const struct flow_query *q, const struct stored_flow *stored)
 {
 	struct flow_cell now = seen_now(q);
-	if (q->kind == FLOW_PACKET_START)
+	if (q->kind != FLOW_PACKET_MIDDLE)
 		now.sequence = stored->seen.sequence;
 	__u32 ahead = now.sequence - stored->seen.sequence;
 	if (now.seen != stored->seen.seen || (ahead > 1 << 20 && ahead < 1u << 31))

@@ -127,3 +127,55 @@ TEST_CASE("the copy of a SYN beside a stored flow goes where the first one went"
   for (std::size_t i = 0; i < moved.size(); i++) CHECK(rig.syn(moved[i]) == owners[i]);
   for (std::size_t i = 0; i < moved.size(); i++) CHECK(rig.ack(moved[i]) == owners[i]);
 }
+
+TEST_CASE("an idle flow that is seen while the daemon is about to forget it stays known") {
+  Rig rig{3};
+  rig.set(0, As::drained);
+  const auto moved = rig.moving_from(0);
+  for (const Peer& peer : moved) REQUIRE(rig.ack(peer) == 0);
+  rig.pass(100);
+  for (const Peer& peer : moved) REQUIRE(rig.ack(peer) == 0);
+  rig.pass(202);
+  rig.sweep();  // homes are given up, the flows wait for their end
+  for (const Peer& peer : moved) REQUIRE(rig.row_of(peer).home == rig.row_of(peer).owner);
+  rig.pass(100);
+  test::with_packets_between(
+      [&] {
+        for (const Peer& peer : moved)
+          if (rig.kernel.stored(peer.tuple())) rig.ack(peer);
+      },
+      [&] { rig.sweep(); });
+  for (const Peer& peer : moved) CHECK(rig.ack(peer) == 0);
+}
+
+TEST_CASE("a flow that ends after a long silence is known until its last packets have come") {
+  Rig rig{3};
+  rig.set(0, As::drained);
+  const auto moved = rig.moving_from(0);
+  for (const Peer& peer : moved) REQUIRE(rig.ack(peer) == 0);
+  rig.pass(200);
+  for (const Peer& peer : moved) REQUIRE(rig.send(peer, Kind::fin) == 0);
+  rig.sweep();
+  REQUIRE(rig.entries() == moved.size());
+  rig.pass(30);
+  for (const Peer& peer : moved) REQUIRE(rig.send(peer, Kind::fin) == 0);  // keeps nothing
+  rig.pass(31);
+  rig.sweep();
+  CHECK(rig.entries() == 0);
+}
+
+TEST_CASE("a half-closed flow after a long silence stays where it lives") {
+  Rig rig{3};
+  rig.set(0, As::drained);
+  const auto moved = rig.moving_from(0);
+  for (const Peer& peer : moved) REQUIRE(rig.ack(peer) == 0);
+  rig.site.set(0, As::down_keep);
+  rig.pass(200);
+  for (const Peer& peer : moved) REQUIRE(rig.send(peer, Kind::fin) == 0);
+  for (unsigned i = 0; i < 3; i++) {
+    rig.pass(50);
+    rig.sweep();
+    REQUIRE(rig.entries() == moved.size());
+    for (const Peer& peer : moved) CHECK(rig.send(peer, Kind::ack, 2) == 0);
+  }
+}

@@ -164,20 +164,24 @@ bool Sweep::yields(const HeldService& service, std::uint32_t row) {
 }
 
 void Sweep::look_at_flow(std::uint32_t index) {
-  const auto flow = flows_.at(index);
-  if (flow && stays(*flow)) {
-    swept_.flows++;
-  } else if (flow) {
-    if (!flows_.remove(*flow)) return;
+  // Where a packet came between look and removal, the flow counts as it is then.
+  while (const auto flow = flows_.at(index)) {
+    if (stays(*flow)) {
+      swept_.flows++;
+      return;
+    }
+    if (!flows_.remove(*flow)) continue;
     writer_.store().count();
     swept_.flows_deleted++;
-  } else if (const std::uint64_t half = flows_.half(index); half != 0) {
-    const auto before = memory_.halves.find(index);
-    if (before != memory_.halves.end() && before->second == half)
-      flows_.finish_removal(index, half);
-    else
-      halves_.emplace(index, half);
+    return;
   }
+  const std::uint64_t half = flows_.half(index);
+  if (half == 0) return;
+  const auto before = memory_.halves.find(index);
+  if (before != memory_.halves.end() && before->second == half)
+    flows_.finish_removal(index, half);
+  else
+    halves_.emplace(index, half);
 }
 
 /// Whether an entry is worth keeping; if it is, notes what it names.
