@@ -82,7 +82,6 @@ bool World::apply_and_die(unsigned writes) {
 bool World::sweep_and_die(unsigned writes) {
   const bool died = ends_before_write(writes, [this] { sweep(); });
   daemon_ = !died;
-  if (died) end_yielded_flows();
   return died;
 }
 
@@ -201,7 +200,8 @@ void World::arrive() {
   flow.place = static_cast<std::uint32_t>(living_.size());
   flow.isn = static_cast<std::uint32_t>(random_());
   flow.quiet = chance(settings.quiet);
-  flow.half_closed = chance(settings.half_closed);
+  // A quiet flow's FIN may come when its row's home has an idle time behind it already.
+  flow.half_closed = !flow.quiet && chance(settings.half_closed);
   const double quiet_life = max_quiet * static_cast<double>(settings.idle.tcp.count()) * 2;
   flow.end = now_ + static_cast<Time>(exponential(flow.quiet ? quiet_life : settings.life) * 1e6);
   flows_[id] = flow;
@@ -351,20 +351,19 @@ void World::follow(const char* what, const Flow& flow, std::optional<unsigned> t
 bool World::went_right(std::uint32_t id, std::optional<unsigned> to) {
   Flow& flow = flows_[id];
   if (to == flow.at) {
-    flow.known = true;
+    flow.known = flow.known || !flow.ended;  // an end alone makes nothing known
     note_room(flow);
     return true;
   }
-  if (!runs(*flow.at) || !site.serves_known(*flow.at))
-    tally.lost++;
-  else if (flow.stopgap)
-    tally.stopgap++;
-  else if (flow.unkept)
-    tally.unkept++;
-  else if (!flow.known)
-    tally.misled++;
-  else
-    tally.broken++;
+  const auto [what, count] = [&]() -> std::pair<const char*, std::uint64_t*> {
+    if (!runs(*flow.at) || !site.serves_known(*flow.at)) return {"lost", &tally.lost};
+    if (flow.stopgap) return {"stopgap", &tally.stopgap};
+    if (flow.unkept) return {"unkept", &tally.unkept};
+    if (!flow.known) return {"misled", &tally.misled};
+    return {"broken", &tally.broken};
+  }();
+  ++*count;
+  if (followed_) follow(what, flow, to);
   finish(id);
   return false;
 }

@@ -96,10 +96,11 @@ void Sweep::refill_tokens() {
 
 void Sweep::forget_old_cells() {
   const auto lines = static_cast<std::uint32_t>(writer_.tables().starts.size());
-  const std::uint32_t count =
-      std::min(lines - memory_.next_cell_line, lines / rounds_for_cells + 1);
-  flows_.forget_old_cells(memory_.next_cell_line, count, now_);
-  memory_.next_cell_line = (memory_.next_cell_line + count) % lines;
+  const std::uint32_t first = memory_.next_cell_line.value_or(0);
+  const std::uint32_t some = memory_.next_cell_line ? lines / rounds_for_cells + 1 : lines;
+  const std::uint32_t count = std::min(lines - first, some);
+  flows_.forget_old_cells(first, count, now_);
+  memory_.next_cell_line = (first + count) % lines;
 }
 
 /// Gives up homes whose time has come, and finds what rows end and which removed backends no row

@@ -43,8 +43,8 @@ enum class Scan : std::uint8_t { no, if_needed, yes };
 struct SweepMemory {
   std::unordered_map<std::uint32_t, Seconds> refusing;      // row -> since when it refuses
   std::unordered_map<std::uint32_t, std::uint64_t> halves;  // cell -> owner, on its way in or out
-  std::uint32_t next_cell_line = 0;
-  std::optional<Seconds> refilled;  // the tokens of adoption
+  std::optional<std::uint32_t> next_cell_line;  // none yet: all, or one that often dies sees few
+  std::optional<Seconds> refilled;              // the tokens of adoption
 };
 
 /// One round: begin() looks at all rows, go_on() at some thousand flows each time it is called. Not
