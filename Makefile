@@ -2,14 +2,16 @@
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: demo test test-all build release format tidy bench clean install
+.PHONY: demo test test-all test-long build release format tidy bench clean install
 
 demo:
 	scripts/demo
 test:
 	scripts/test
 # Also what takes too long for every change.
-test-all: test bench
+test-all: test test-long bench
+test-long: build
+	build/lbd-flow-tests "[.long]"
 build:
 	scripts/build dev
 release:

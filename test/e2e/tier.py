@@ -160,8 +160,8 @@ class Tier:
         self.reachable()
 
     def reachable(self):
-        until(lambda: all(b["nextHop"] for b in self.lbd.json("backends")),
-              "a next hop for every backend")
+        until(lambda: all(b["nextHop"] for b in self.lbd.json("backends") if b["state"] != "disabled"),
+              "a next hop for every backend that gets packets")
 
 
 def big_content():
