@@ -29,10 +29,12 @@ static __always_inline bool is_good(const struct flow_query *q, struct flow_cell
 }
 
 /* A new connection with the tuple of a stored flow whose backend takes no new flows: its SYN goes
- * to cur and is kept beside the entry, its next packet makes the entry cur's. A SYN alone changes
+ * to cur and is kept beside the entry, its next packet makes the entry cur's, also where the old
+ * backend is gone by then or back again. A SYN alone changes
  * nothing for the old flow: it may be spoofed, and is forgotten like any start, or a long upload
  * would come to its number. Returns SLOT_NONE where the entry stands. */
-static __always_inline __u16 reused_by(const struct flow_query *q, const struct stored_flow *stored)
+static __always_inline __u16 reused_by(const struct flow_query *q, const struct stored_flow *stored,
+				       bool is_owned)
 {
 	struct flow_detail *detail = bpf_map_lookup_elem(&lbd_flow_detail, &stored->index);
 	if (!detail)
@@ -48,7 +50,8 @@ static __always_inline __u16 reused_by(const struct flow_query *q, const struct 
 		__u16 slot = again ? seen.pending_slot : q->cur;
 		const struct backend *owner = record_of(q, slot);
 		struct flow_detail begun = {.pending_isn = q->sequence, .pending_slot = slot};
-		if (!owner || (!again && has(record_of(q, changed.slot), BACKEND_TAKES_NEW)))
+		if (!owner || (!again && !is_owned) ||
+		    (!again && has(record_of(q, changed.slot), BACKEND_TAKES_NEW)))
 			return SLOT_NONE;
 		begun.pending_generation = owner->generation;
 		begun.pending_second = q->now;
@@ -99,14 +102,15 @@ static __always_inline void note(const struct flow_query *q, const struct stored
 static __always_inline __u16 stored_owner(const struct flow_query *q,
 					  const struct stored_flow *stored)
 {
-	if (is_good(q, stored->seen)) {
-		if (q->key.protocol == IPPROTO_TCP &&
-		    (stored->seen.flags & FLOW_PENDING ||
-		     !has(record_of(q, stored->seen.slot), BACKEND_TAKES_NEW))) {
-			__u16 reused = reused_by(q, stored);
-			if (reused != SLOT_NONE)
-				return reused;
-		}
+	bool good = is_good(q, stored->seen);
+	if (q->key.protocol == IPPROTO_TCP &&
+	    (stored->seen.flags & FLOW_PENDING ||
+	     (good && !has(record_of(q, stored->seen.slot), BACKEND_TAKES_NEW)))) {
+		__u16 reused = reused_by(q, stored, good);
+		if (reused != SLOT_NONE)
+			return reused;
+	}
+	if (good) {
 		note(q, stored);
 		return stored->seen.slot;
 	}
