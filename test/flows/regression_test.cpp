@@ -75,6 +75,22 @@ TEST_CASE(
   for (std::size_t i = 0; i < moved.size(); i++) CHECK(rig.ack(moved[i]) == owners[i]);
 }
 
+TEST_CASE("a connection that took over a tuple goes on where it began when the old backend goes") {
+  Rig rig{4};
+  rig.set(0, As::drained);
+  auto moved = rig.moving_from(0);
+  std::vector<std::optional<unsigned>> owners;
+  for (Peer& peer : moved) {
+    REQUIRE(rig.ack(peer) == 0);  // stored
+    peer.isn += 1 << 30;
+    owners.push_back(rig.syn(peer));
+    REQUIRE(owners.back() != 0);
+  }
+  rig.site.set(4, As::up).set(5, As::up).set(0, As::disabled);
+  rig.apply();
+  for (std::size_t i = 0; i < moved.size(); i++) CHECK(rig.ack(moved[i]) == owners[i]);
+}
+
 TEST_CASE("a tuple used again just as its old entry is forgotten begins only once") {
   Rig rig{3};
   rig.site.up(4);

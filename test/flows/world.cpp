@@ -110,6 +110,11 @@ void World::send_between_writes() {
   went_right(id, send(flow, flow.kind == FlowKind::tcp ? Kind::ack : Kind::udp, flow.sequence));
 }
 
+void World::hang_up(unsigned backend) {
+  for (const std::uint32_t id : living_)
+    if (flows_[id].at == backend) flows_[id].end = std::min(flows_[id].end, now_);
+}
+
 // ---- Time
 
 void World::at(double seconds_from_now, What what, std::uint32_t flow) {
@@ -405,7 +410,8 @@ void World::end_yielded_flows() {
     const std::uint32_t id = living_[i];
     const Flow& flow = flows_[id];
     const auto tuple = tuple_of(flow);
-    if (!flow.known || memory.stored(tuple)) continue;
+    if (!flow.at || memory.stored(tuple)) continue;
+    if (!flow.known && (flow.kind != FlowKind::tcp || memory.start(tuple, flow.isn))) continue;
     const std::uint16_t to = memory.owner_of_unknown(memory.row_of(tuple), tuple.protocol);
     if (to != SLOT_NONE && memory.address_of(to) == Site::address(*flow.at)) continue;
     tally.yielded++;

@@ -87,6 +87,8 @@ class World {
     flood_ = flood;
     flood_rate_ = packets_a_second;
   }
+  /// The clients of flows that live there close them when they next have something to say.
+  void hang_up(unsigned backend);
   /// No new flows; those that live go on.
   void stop_arrivals() { arrivals_ = false; }
   /// Packets of living flows between any two writes of changes: one in so many writes; 0: none.
