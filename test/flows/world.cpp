@@ -111,8 +111,12 @@ void World::send_between_writes() {
 }
 
 void World::hang_up(unsigned backend) {
-  for (const std::uint32_t id : living_)
-    if (flows_[id].at == backend) flows_[id].end = std::min(flows_[id].end, now_);
+  for (const std::uint32_t id : living_) {
+    Flow& flow = flows_[id];
+    if (flow.at != backend) continue;
+    flow.end = std::min(flow.end, now_);
+    flow.half_closed = false;
+  }
 }
 
 // ---- Time
