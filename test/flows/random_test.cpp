@@ -62,10 +62,8 @@ void settle(World& world) {
   REQUIRE(test::unsettled(world.memory) == "");
 }
 
-}  // namespace
-
-TEST_CASE("random changes break no flow whose backend lives and mislead no start") {
-  const Settings settings{.seed = test::seed_of_run(), .spoofed = 3};
+void change_at_random(std::uint64_t seed) {
+  const Settings settings{.seed = seed, .spoofed = 3};
   World world{settings};
   world.packets_between_writes(20);
   run(world, 100);
@@ -83,16 +81,15 @@ TEST_CASE("random changes break no flow whose backend lives and mislead no start
   test::print("random changes", world);
 }
 
-TEST_CASE("random changes break no flow while there is room for few, or for none at times") {
-  Settings settings{
-      .seed = test::seed_of_run() + 1, .spoofed = 3, .flow_entries = 1500, .start_cells = 512};
+void change_without_room(std::uint64_t seed) {
+  Settings settings{.seed = seed, .spoofed = 3, .flow_entries = 1500, .start_cells = 512};
   settings.idle.change_wait = std::chrono::hours{24};
   World world{settings};
   world.packets_between_writes(20);
   run(world, 100);
   std::int64_t taken = 0;  // tokens of adoption
   for (int round = 0; round < 40; round++) {
-    INFO("LBD_SEED=" << settings.seed - 1 << ", round " << round << ", " << world.time() << " s");
+    INFO("LBD_SEED=" << settings.seed << ", round " << round << ", " << world.time() << " s");
     std::int64_t& tokens = *world.kernel.plane().tables().adopt_tokens;
     if (round % 6 == 2) taken = std::exchange(tokens, 0);
     if (round % 6 == 5) tokens += std::exchange(taken, 0);
@@ -109,13 +106,13 @@ TEST_CASE("random changes break no flow while there is room for few, or for none
   test::print("random changes, no room", world);
 }
 
-TEST_CASE("random changes break no flow when daemons die before any of their writes") {
-  const Settings settings{.seed = test::seed_of_run() + 2, .spoofed = 3};
+void change_and_die(std::uint64_t seed) {
+  const Settings settings{.seed = seed, .spoofed = 3};
   World world{settings};
   run(world, 100);
   unsigned deaths = 0;
   for (int round = 0; round < 40; round++) {
-    INFO("LBD_SEED=" << settings.seed - 2 << ", round " << round << ", " << world.time() << " s");
+    INFO("LBD_SEED=" << settings.seed << ", round " << round << ", " << world.time() << " s");
     change_some(world);
     // Most changes have some hundred writes, most rounds of a sweep some ten.
     const bool in_sweep = world.up_to(3) == 0;
@@ -136,4 +133,26 @@ TEST_CASE("random changes break no flow when daemons die before any of their wri
   CHECK(world.tally.unkept + world.tally.yielded == 0);
   CHECK(deaths > 5);
   test::print("random changes, deaths", world);
+}
+
+}  // namespace
+
+TEST_CASE("random changes break no flow whose backend lives and mislead no start") {
+  change_at_random(test::seed_of_run());
+}
+
+TEST_CASE("random changes break no flow while there is room for few, or for none at times") {
+  change_without_room(test::seed_of_run());
+}
+
+TEST_CASE("random changes break no flow when daemons die before any of their writes") {
+  change_and_die(test::seed_of_run());
+}
+
+TEST_CASE("the same with many seeds", "[.long]") {
+  for (std::uint64_t more = 1; more <= 5; more++) {
+    change_at_random(test::seed_of_run() + more);
+    change_without_room(test::seed_of_run() + more);
+    change_and_die(test::seed_of_run() + more);
+  }
 }
