@@ -63,7 +63,7 @@ void settle(World& world) {
 }
 
 void change_at_random(std::uint64_t seed) {
-  const Settings settings{.seed = seed, .spoofed = 3};
+  const Settings settings{.seed = seed, .spoofed = 3, .scan_each = 2};
   World world{settings};
   world.packets_between_writes(20);
   run(world, 100);
@@ -72,6 +72,7 @@ void change_at_random(std::uint64_t seed) {
     change_some(world);
     world.apply();
     REQUIRE(world.violation() == "");
+    if (world.up_to(1) == 0) world.sweep();
     run(world, world.up_to(10));
     REQUIRE(world.tally.misled == 0);
   }

@@ -91,7 +91,7 @@ void World::restart() {
 }
 
 void World::sweep() {
-  const bool scans = now_ / 1'000'000 % settings.scan_each == 0;
+  const bool scans = rounds_++ % settings.scan_each == 0;
   auto swept =
       kernel.reconciler().sweep(settings.idle, scans ? reconcile::Scan::yes : reconcile::Scan::no);
   if (!swept) FAIL(swept.error().message());

@@ -83,6 +83,8 @@ class World {
   [[nodiscard]] bool has_daemon() const { return daemon_; }
 
   void run(unsigned seconds);
+  /// A round of the daemon's at once, as after a change that came just before its second.
+  void sweep();
   void flood(Flood flood, unsigned packets_a_second) {
     flood_ = flood;
     flood_rate_ = packets_a_second;
@@ -152,7 +154,6 @@ class World {
   void at(double seconds_from_now, What, std::uint32_t flow);
   void handle(const Event&);
   void new_second();
-  void sweep();
   void arrive();
   Tuple new_tuple(FlowKind);
   void start(std::uint32_t);
@@ -183,6 +184,7 @@ class World {
   bool arrivals_ = true;
   bool daemon_ = true;
   bool broken_off_ = false;
+  unsigned rounds_ = 0;
   Time now_ = 0;
   std::uint64_t order_ = 0;
   std::uint32_t tuples_ = 0;
