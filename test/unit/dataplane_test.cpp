@@ -49,7 +49,7 @@ TEST_CASE("the program loads here, within its ceilings") {
   WARN("lbd_xdp: " << program.verified_instructions << " instructions verified, "
                    << program.xlated_bytes << " bytes, jited " << program.jited_bytes);
   // A tenth above what it takes now: what makes it larger should be meant.
-  CHECK(program.verified_instructions < 18'400);
+  CHECK(program.verified_instructions < 20'400);
   CHECK(program.xlated_bytes < 40'300);
   CHECK(program.jited_bytes < 22'400);
 }
