@@ -3,10 +3,12 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 
 #include "options.h"
 #include "report.h"
+#include "vm/paths.h"
 #include "xdp_cases.h"
 
 namespace {
@@ -89,7 +91,7 @@ boost::json::value to_json(const Case& c, const Base& base) {
 }
 
 boost::json::value to_json(const std::vector<Case>& cases, const Base& base, int rounds,
-                           const dataplane::ProgramInfo& info) {
+                           const dataplane::ProgramInfo& info, const std::vector<vm::Path>& paths) {
   boost::json::array all;
   for (const Case& c : cases) all.push_back(to_json(c, base));
   return boost::json::object{{"rounds", rounds},
@@ -97,7 +99,16 @@ boost::json::value to_json(const std::vector<Case>& cases, const Base& base, int
                               {{"instructions", info.xlated_bytes / 8},
                                {"jitedBytes", info.jited_bytes},
                                {"verifiedInstructions", info.verified_instructions}}},
-                             {"cases", std::move(all)}};
+                             {"cases", std::move(all)},
+                             {"paths", boost::json::parse(vm::to_json(paths))}};
+}
+
+/// Instructions, helper calls and look-ups of each path: the same at every run.
+std::vector<vm::Path> measured_paths() {
+  auto paths = vm::measure_paths();
+  errno = 0;
+  if (!paths) die("paths: " + paths.error().message());
+  return std::move(*paths);
 }
 
 }  // namespace
@@ -119,8 +130,10 @@ int main(int argc, char** argv) {
   const auto info = stage.program_info();
   print_table(cases, base);
   print_sizes(info);
+  const auto paths = measured_paths();
+  fmt::print("\n{}", to_markdown(paths));
   if (!options.json.empty())
-    write_section(options.json, "xdp", to_json(cases, base, options.rounds, info));
+    write_section(options.json, "xdp", to_json(cases, base, options.rounds, info, paths));
   for (const Case& c : cases) {
     if (c.wrong == 0 && c.astray() <= astray_max) continue;
     fmt::print(stderr, "xdp_bench: {}, {}: not what was to be measured\n", c.group, c.what);

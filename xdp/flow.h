@@ -30,9 +30,9 @@ static __always_inline bool is_good(const struct flow_query *q, struct flow_cell
 
 /* A new connection with the tuple of a stored flow whose backend takes no new flows: its SYN goes
  * to cur and is kept beside the entry, its next packet makes the entry cur's, also where the old
- * backend is gone by then or back again. A SYN alone changes
- * nothing for the old flow: it may be spoofed, and is forgotten like any start, or a long upload
- * would come to its number. Returns SLOT_NONE where the entry stands. */
+ * backend is gone by then or back again. A SYN alone changes nothing for the old flow: it may be
+ * spoofed, and is forgotten like any start, or a long upload would come to its number. Returns
+ * SLOT_NONE where the entry stands. */
 static __always_inline __u16 reused_by(const struct flow_query *q, const struct stored_flow *stored,
 				       bool is_owned)
 {
