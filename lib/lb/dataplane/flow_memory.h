@@ -16,7 +16,7 @@ namespace lbd::dataplane {
 [[nodiscard]] std::uint64_t flow_entries_of(std::uint32_t flow_lines);
 [[nodiscard]] std::uint32_t start_lines_for(std::uint32_t starts);
 /// New flows a second that fit while every row moves: cells are kept for START_HOLD seconds, and
-/// three in four are taken before one in a thousand is refused (docs/performance.md).
+/// three in four are taken before one start in a hundred is refused (docs/performance.md).
 [[nodiscard]] std::uint64_t starts_per_second(std::uint32_t start_lines);
 
 /// Flows that may be adopted at once, and in the course of an idle time: a quarter of the table.
