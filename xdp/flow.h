@@ -131,9 +131,10 @@ static __always_inline __u16 started_owner(const struct flow_query *q, struct ce
 		slot = q->cur;
 	if (q->kind == FLOW_PACKET_START) {
 		/* The second of its last SYN counts: the answer to it may be the one that arrives.
+		 * Not where home was given up: the row ends when its starts have had their time.
 		 */
 		__u64 mine = start_cell(q, slot);
-		if (slot != SLOT_NONE && mine != start.seen)
+		if (slot != SLOT_NONE && home != q->cur && mine != start.seen)
 			__sync_val_compare_and_swap(start.cell, start.seen, mine);
 		return slot;
 	}
