@@ -12,6 +12,7 @@ test:
 test-all: test test-long bench
 test-long: build
 	build/lbd-flow-tests "[.long]"
+	build/lbd-unit-tests "[.long]"
 build:
 	scripts/build dev
 release:

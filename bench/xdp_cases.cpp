@@ -222,14 +222,11 @@ void Stage::known_by_row() {
   Balancer& balancer = own({.sites = both("known"), .flows = 8 << 20});
   const auto loads = row_loads();
   for (const bool v6 : families) {
-    // What IPv4 shows at 50 flows a row, IPv6 would at twice the memory.
-    const double most = v6 ? std::min(loads.back(), 15.0) : loads.back();
     const auto site = site_of("known", v6);
     balancer.move(site);
-    store(balancer, site, v6, flows_of(most), true);
+    store(balancer, site, v6, flows_of(loads.back()), true);
     for (const double per_row : loads)
-      if (per_row <= most)
-        add_moving(balancer, site, v6, flows_of(per_row), 0).flows_per_row = per_row;
+      add_moving(balancer, site, v6, flows_of(per_row), 0).flows_per_row = per_row;
   }
 }
 

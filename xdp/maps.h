@@ -8,9 +8,9 @@
 #include <bpf/bpf_helpers.h>
 #include "abi.h"
 
-/* Set before load, constant after it: the verifier removes what they switch off.
- */
-/* Each packet's end is written to lbd_trace: replay and `why`, never a live program. */
+/* Settings: set before load, constant after it, so that the verifier removes what they switch off.
+ *
+ * Each packet's end is written to lbd_trace: replay and `why`, never a live program. */
 const volatile bool cfg_trace = false;
 /* The time is lbd_seconds instead of the kernel's clock: tests of hours. */
 const volatile bool cfg_given_time = false;

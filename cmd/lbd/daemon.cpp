@@ -46,10 +46,11 @@ reconcile::IdleTimes idle_times(const config::ConnectionTable& table, std::uint6
   };
   const bool crowded = stored > std::uint64_t{table.entries} * 3 / 4;
   const auto closing = whole(table.tcp_closing);
-  return {.tcp = whole(table.tcp_idle),
-          .tcp_closing = crowded ? std::min(closing, closing_when_crowded) : closing,
-          .udp = whole(table.udp_idle),
-          .change_wait = whole(table.change_wait)};
+  return {
+      .tcp = whole(table.tcp_idle),
+      .tcp_closing = crowded ? std::min(closing, closing_when_crowded) : closing,
+      .udp = whole(table.udp_idle),
+      .change_wait = table.change_wait ? std::optional{whole(*table.change_wait)} : std::nullopt};
 }
 
 /// Whether --break-flows lets a fixed key change: a service is made anew then.

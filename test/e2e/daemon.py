@@ -88,6 +88,13 @@ class Lbd:
         process = self.host.start(self.name, *self.command())
         return process.wait(), process.output()
 
+    def start_dying(self, write):
+        """Starts a daemon that is killed before its write of that number, from 0."""
+        process = self.host.start("lbd-dying", "env", f"LBD_DIE_BEFORE_WRITE={write}",
+                                  BUILD / "lbd-dying", "--config", self.file)
+        assert process.wait() == -signal.SIGKILL, \
+            f"lbd-dying had fewer writes than {write}:\n{process.tail()}"
+
     def kill(self):
         """SIGKILL, as a crash would be."""
         self.process.signal(signal.SIGKILL)

@@ -137,6 +137,26 @@ def test_a_change_made_while_the_daemon_was_dead_is_applied_and_breaks_nothing(t
     streams.check()
 
 
+def test_daemons_killed_at_any_write_break_nothing(tier):
+    """One after the other dies amid the change that it was started for, and none finishes."""
+    settle(tier)
+    streams = Streams(tier.client, ALL_VIPS, count=80)
+    load = Requests(tier.client, ALL_VIPS)
+    tier.lbd.kill()
+    for turn, write in enumerate((0, 1, 2, 3, 5, 8, 13, 1000, 40_000, 80_000, 120_000)):
+        drained = sorted(WEIGHTS)[turn % len(WEIGHTS)]
+        tier.lbd.write(tier.config(*services(tier, states={drained: "drain"})))
+        tier.lbd.start_dying(write)
+        load.more(20, "requests after a death")
+        streams.round(1)
+    tier.lbd.start()
+    streams.round()
+    load.stop()
+    streams.stop()
+    streams.check()
+    assert not load.failures, load.failures[:5]
+
+
 def test_a_stopped_daemon_leaves_its_data_plane(tier):
     tier.reload(*services(tier))
     assert tier.lbd.stop() == 0

@@ -111,17 +111,20 @@ TEST_CASE(
     const char* name;
     bool drained;
     bool once;
+    std::optional<std::chrono::seconds> wait;
     bool yields;
   };
+  const std::optional<std::chrono::seconds> forever;
   const Case cases[] = {
-      {"in service, always refusing", false, false, true},
-      {"in service, refused once", false, true, false},
-      {"draining, always refusing", true, false, false},
+      {"in service, always refusing", false, false, std::chrono::seconds{100}, true},
+      {"in service, always refusing, forever", false, false, forever, false},
+      {"in service, refused once", false, true, std::chrono::seconds{100}, false},
+      {"draining, always refusing", true, false, std::chrono::seconds{100}, false},
   };
   for (const Case& c : cases) {
     INFO(c.name);
     Rig rig{3, 4};  // as good as no room
-    rig.idle.change_wait = std::chrono::seconds{100};
+    rig.idle.change_wait = c.wait;
     rig.site.set(c.drained ? 0 : 3, c.drained ? As::drained : As::up);
     rig.apply();
     std::vector<Peer> moved;

@@ -279,7 +279,7 @@ TEST_CASE("a reload may change all but what a running daemon is built on") {
          c.connection_table.tcp_idle *= 2;
          c.connection_table.tcp_closing *= 2;
          c.connection_table.udp_idle *= 2;
-         c.connection_table.change_wait *= 2;
+         *c.connection_table.change_wait *= 2;
          c.decap.enabled = true;
          c.decap.allow_from = {*Prefix::parse("10.0.0.0/8")};
          Service& s = c.services[0];

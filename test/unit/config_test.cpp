@@ -454,7 +454,7 @@ TEST_CASE("numbers and sizes have limits") {
         {"10:12: connectionTable.udpIdle",
          "1ms..17h, an integer and ms, s, m or h, got '61200001ms'"},
         {"11:15: connectionTable.changeWait",
-         "1ms..168h, an integer and ms, s, m or h, got '169h'"}}},
+         "forever or a duration of 1ms..168h, an integer and ms, s, m or h, got '169h'"}}},
       {"idle times that the stamps of flows can't tell",
        text_of({head, "services: []\nconnectionTable:\n  tcpIdle: 61201s\n  tcpClosing: 1021m\n",
                 "  udpIdle: 168h\n  changeWait: -1s\n"}),
@@ -504,6 +504,15 @@ TEST_CASE("durations are read in their units") {
   CHECK(loaded.config.connection_table.tcp_closing == 2s);
   CHECK(loaded.config.connection_table.udp_idle == 3min);
   CHECK(loaded.config.connection_table.change_wait == 4h);
+}
+
+TEST_CASE("changeWait can be forever, and nothing else can") {
+  const Loaded loaded =
+      parse(text_of({head, "services: []\nconnectionTable: {changeWait: forever}\n"}));
+  check(loaded.errors, {});
+  CHECK_FALSE(loaded.config.connection_table.change_wait.has_value());
+  check(parse(text_of({head, "services: []\nconnectionTable: {tcpIdle: forever}\n"})).errors,
+        {{"5:28: connectionTable.tcpIdle", "got 'forever'"}});
 }
 
 TEST_CASE("names, paths and addresses are such that a node can use them") {

@@ -132,9 +132,8 @@ bool survives(const Change& change, int n) {
   return killed;
 }
 
-}  // namespace
-
-TEST_CASE("a daemon killed before any write of a change leaves flows and counts whole") {
+/// Rows are alike: all writes at the ends, one in `stride` between.
+void change_under_deaths(int stride) {
   Web drained = service("one", 1, 3);
   drained.service.backends[1].state = AdminState::drain;
   const Change changes[] = {
@@ -149,10 +148,19 @@ TEST_CASE("a daemon killed before any write of a change leaves flows and counts 
   };
   for (const Change& change : changes) {
     int n = 0;
-    // Rows are alike: all writes at the ends, every 61st in between.
-    while (survives(change, n)) n += n < 40 ? 1 : 61;
+    while (survives(change, n)) n += n < 40 ? 1 : stride;
     CHECK(n > 10);
   }
+}
+
+}  // namespace
+
+TEST_CASE("a daemon killed before a write of a change leaves flows and counts whole") {
+  change_under_deaths(61);
+}
+
+TEST_CASE("the same before every single write", "[.long]") {
+  change_under_deaths(1);
 }
 
 TEST_CASE("a daemon killed while it sweeps neither loses nor repeats anything") {

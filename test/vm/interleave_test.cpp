@@ -118,6 +118,7 @@ class Row {
     REQUIRE(stored);
     abi::flow_cell& cell = tables().flows[0].cell[stored->index];
     const __u64 life = stored->cell.life;
+    check_order_of_removal(*stored, cell);
     return {{"life",
              [&cell, life](DaemonWords& words) {
                words[1] = cell.life == life ? 1 : 0;
@@ -171,6 +172,18 @@ class Row {
   }
 
  private:
+  /// FlowMemory::remove() writes what remove() says, in that order.
+  void check_order_of_removal(const dataplane::StoredFlow& flow, const abi::flow_cell& cell) {
+    const auto before = saved();
+    DaemonWords words{};
+    const auto steps = recorded("remove", [&] { REQUIRE(flows().remove(flow)); });
+    REQUIRE(steps.size() == 2);
+    steps[0].work(words);
+    CHECK((cell.life == 0 && cell.owner == flow.cell.owner));
+    steps[1].work(words);
+    CHECK((cell.life == 0 && cell.owner == 0));
+    restore(before);
+  }
   [[nodiscard]] dataplane::Tables& tables() { return kernel.plane().tables(); }
   [[nodiscard]] const Client& client(char flow) const {
     return clients_.at(static_cast<std::size_t>(flow - 'f'));

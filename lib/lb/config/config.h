@@ -42,7 +42,8 @@ struct ConnectionTable {
   std::chrono::milliseconds tcp_idle = std::chrono::minutes{125};
   std::chrono::milliseconds tcp_closing = std::chrono::seconds{120};
   std::chrono::milliseconds udp_idle = std::chrono::seconds{60};
-  std::chrono::milliseconds change_wait = std::chrono::minutes{10};
+  /// Nothing: forever.
+  std::optional<std::chrono::milliseconds> change_wait = std::chrono::minutes{10};
   bool operator==(const ConnectionTable&) const = default;
 };
 

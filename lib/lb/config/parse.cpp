@@ -100,7 +100,7 @@ void read_connection_table(const Value& value, Findings& findings, ConnectionTab
   keys.optional("tcpIdle", duration_of(idle_max), table.tcp_idle);
   keys.optional("tcpClosing", duration_of(idle_max), table.tcp_closing);
   keys.optional("udpIdle", duration_of(idle_max), table.udp_idle);
-  keys.optional("changeWait", duration_of(duration_max), table.change_wait);
+  keys.optional("changeWait", duration_or_forever, table.change_wait);
   keys.refuse_other_keys();
 }
 

@@ -51,6 +51,28 @@ std::string_view not_a_hosts(const IpAddress& address) {
   return {};
 }
 
+std::string form_of_durations(std::chrono::hours max) {
+  return fmt::format("a duration of 1ms..{}h, an integer and ms, s, m or h", max / 1h);
+}
+
+/// `what`: was to be given, for the error.
+Result<std::chrono::milliseconds> duration_as(std::string_view what, const yaml::TreeNode& node,
+                                              std::chrono::hours max) {
+  const auto given = text(node, what);
+  if (!given) return given.error();
+  const auto digits = static_cast<std::size_t>(
+      std::find_if_not(given->begin(), given->end(), is_digit) - given->begin());
+  static constexpr Word<std::chrono::milliseconds> units[] = {
+      {"ms", 1ms}, {"s", 1s}, {"m", 1min}, {"h", 1h}};
+  const auto count = decimal(given->substr(0, digits));
+  for (const auto& unit : units) {
+    if (unit.text != given->substr(digits)) continue;
+    if (!count || *count == 0 || *count > static_cast<std::uint64_t>(max / unit.value)) break;
+    return unit.value * static_cast<std::int64_t>(*count);
+  }
+  return unexpected(what, node);
+}
+
 }  // namespace
 
 std::string expected(std::string_view what, const yaml::TreeNode& node) {
@@ -92,21 +114,17 @@ Result<bool> boolean(const yaml::TreeNode& node) {
 }
 
 Result<std::chrono::milliseconds> duration(const yaml::TreeNode& node, std::chrono::hours max) {
-  const std::string what =
-      fmt::format("a duration of 1ms..{}h, an integer and ms, s, m or h", max / 1h);
+  return duration_as(form_of_durations(max), node, max);
+}
+
+Result<std::optional<std::chrono::milliseconds>> duration_or_forever(const yaml::TreeNode& node) {
+  using Wait = std::optional<std::chrono::milliseconds>;
+  const std::string what = "forever or " + form_of_durations(duration_max);
   const auto given = text(node, what);
-  if (!given) return given.error();
-  const auto digits = static_cast<std::size_t>(
-      std::find_if_not(given->begin(), given->end(), is_digit) - given->begin());
-  static constexpr Word<std::chrono::milliseconds> units[] = {
-      {"ms", 1ms}, {"s", 1s}, {"m", 1min}, {"h", 1h}};
-  const auto count = decimal(given->substr(0, digits));
-  for (const auto& unit : units) {
-    if (unit.text != given->substr(digits)) continue;
-    if (!count || *count == 0 || *count > static_cast<std::uint64_t>(max / unit.value)) break;
-    return unit.value * static_cast<std::int64_t>(*count);
-  }
-  return unexpected(what, node);
+  if (given && *given == "forever") return Wait{};
+  auto wait = duration_as(what, node, duration_max);
+  if (!wait) return std::move(wait).error();
+  return Wait{*wait};
 }
 
 Result<std::string> interface_name(const yaml::TreeNode& node) {

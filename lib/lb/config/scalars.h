@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +33,9 @@ namespace lbd::config {
 [[nodiscard]] Result<std::chrono::milliseconds> duration(const yaml::TreeNode&,
                                                          std::chrono::hours max);
 inline constexpr std::chrono::hours duration_max{168};
+/// The same up to duration_max, or the word forever: nothing.
+[[nodiscard]] Result<std::optional<std::chrono::milliseconds>> duration_or_forever(
+    const yaml::TreeNode&);
 /// Of times since a flow was last seen: they are kept in seconds modulo 2^16, 18.2 h, and a flow is
 /// looked at only now and then.
 inline constexpr std::chrono::hours idle_max{17};

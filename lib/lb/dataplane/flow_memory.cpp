@@ -4,7 +4,6 @@
 #include <atomic>
 
 #include "lb/dataplane/fault_point.h"
-
 #include "lb/dataplane/maps.h"
 
 namespace lbd::dataplane {

@@ -20,12 +20,6 @@ Result<bool> MapHandle::find(const void* key, void* value) const {
   return error("look up", errno);
 }
 
-Result<Inserted> MapHandle::insert(const void* key, const void* value) const {
-  if (bpf_map_update_elem(fd(), key, value, BPF_NOEXIST) == 0) return Inserted::yes;
-  if (errno == EEXIST) return Inserted::was_there;
-  return error("insert", errno);
-}
-
 Result<> MapHandle::put(const void* key, const void* value) const {
   if (bpf_map_update_elem(fd(), key, value, BPF_ANY) == 0) return {};
   return error("put", errno);

@@ -27,7 +27,6 @@ template <class T>
   return std::atomic_ref<T>{where}.load(std::memory_order_acquire);
 }
 
-enum class Inserted { yes, was_there };
 enum class Erased { yes, was_absent };
 
 /// A map's descriptor and name, with untyped operations that report errors by that name.
@@ -40,7 +39,6 @@ class MapHandle {
   [[nodiscard]] const std::string& name() const { return name_; }
 
   Result<bool> find(const void* key, void* value) const;
-  Result<Inserted> insert(const void* key, const void* value) const;
   Result<> put(const void* key, const void* value) const;
   Result<Erased> erase(const void* key) const;
   /// The key after `key` (null: the first); false at the end.
@@ -66,14 +64,6 @@ class HashMap {
   HashMap() = default;
   explicit HashMap(MapHandle map) : map_{std::move(map)} {}
 
-  [[nodiscard]] Result<std::optional<V>> find(const K& key) const {
-    V value{};
-    auto found = map_.find(&key, &value);
-    if (!found) return std::move(found).error();
-    return *found ? std::optional<V>{value} : std::nullopt;
-  }
-  /// Only where the key isn't there yet.
-  Result<Inserted> insert(const K& key, const V& value) const { return map_.insert(&key, &value); }
   /// There or not. A replaced element is reused at once while programs may still read it.
   Result<> put(const K& key, const V& value) const { return map_.put(&key, &value); }
   Result<Erased> erase(const K& key) const { return map_.erase(&key); }

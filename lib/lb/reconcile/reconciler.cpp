@@ -1,6 +1,7 @@
 #include "lb/reconcile/reconciler.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "lb/reconcile/access.h"
 #include "lb/reconcile/frontend_table.h"
@@ -156,7 +157,9 @@ Result<Applied> Reconciler::apply(const desired::Desired& desired,
   if (auto done = open_entrances(writer_, wanted); !done) return std::move(done).error();
   mark_leaving(writer_, held, staying, now);
   if (auto done = close_entrances(writer_, wanted); !done) return std::move(done).error();
-  if (auto done = carry_counts(writer_, read_held(writer_)); !done) return std::move(done).error();
+  const bool moved = std::any_of(plans.begin(), plans.end(), std::mem_fn(&Plan::relocates));
+  if (auto done = carry_counts(writer_, moved ? read_held(writer_) : held); !done)
+    return std::move(done).error();
   applied.writes = writer_.store().writes() - writes_before;
   return applied;
 }
@@ -193,7 +196,9 @@ Result<Applied> Reconciler::follow(const desired::Desired& desired,
 
 Result<> Reconciler::begin_sweep(const IdleTimes& idle, Scan scan) {
   sweep_.emplace(writer_, hash_key_, idle, sweep_memory_);
-  return sweep_->begin(scan);
+  auto begun = sweep_->begin(scan);
+  if (!begun) sweep_.reset();  // or nobody would begin the next
+  return begun;
 }
 
 Result<std::optional<Swept>> Reconciler::continue_sweep() {

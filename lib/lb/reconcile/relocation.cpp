@@ -49,6 +49,12 @@ Result<> finish_move(Writer& writer, const Held& held, const HeldService& servic
   return lead_to_new_stretch(writer, held, service.index, *bases);
 }
 
+Result<> finish_sums(Writer& writer, const HeldService& service) {
+  for (const auto& [port, base] : service.counter_bases)
+    if (auto done = PortCounts{writer, base, service.record.slots}.finish(); !done) return done;
+  return {};
+}
+
 }  // namespace
 
 Result<> lead_to_new_stretch(Writer& writer, const Held& held, std::uint32_t service,
@@ -76,15 +82,11 @@ Result<> lead_to_new_stretch(Writer& writer, const Held& held, std::uint32_t ser
 Result<bool> finish_interrupted(Writer& writer, const Held& held, const Log& log) {
   std::optional<Space> space;
   for (const HeldService& service : held.services) {
-    for (const auto& [port, base] : service.counter_bases) {
-      const bool moved = service.record.old_slots == 0;
-      if (!moved) break;  // which stretch a base is of is told by its frontend alone
-      PortCounts counts{writer, base, service.record.slots};
-      if (auto finished = counts.finish(); !finished) return std::move(finished).error();
-    }
-    if (service.record.old_slots == 0) continue;
-    if (!space) space.emplace(writer, held, log);
-    auto finished = finish_move(writer, held, service, *space);
+    const bool moves = service.record.old_slots != 0;
+    if (moves && !space) space.emplace(writer, held, log);
+    // No sum is begun while a service moves.
+    auto finished =
+        moves ? finish_move(writer, held, service, *space) : finish_sums(writer, service);
     if (!finished) return std::move(finished).error().in("service " + service.name);
   }
   return space.has_value();

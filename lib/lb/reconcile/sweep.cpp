@@ -160,8 +160,8 @@ bool Sweep::yields(const HeldService& service, std::uint32_t row) {
   const abi::backend& home =
       writer_.tables().backends[service.record.backend_base + rows_.home(row)];
   if (is_down(home)) return now_ - side.started > down_home_holds;
-  return (home.flags & abi::BACKEND_TAKES_NEW) != 0 &&
-         now_ - since > static_cast<std::uint32_t>(idle_.change_wait.count());
+  return (home.flags & abi::BACKEND_TAKES_NEW) != 0 && idle_.change_wait &&
+         now_ - since > static_cast<std::uint32_t>(idle_.change_wait->count());
 }
 
 void Sweep::look_at_flow(std::uint32_t index) {

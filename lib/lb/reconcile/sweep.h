@@ -21,7 +21,7 @@ struct IdleTimes {
   std::chrono::seconds tcp{7500};
   std::chrono::seconds tcp_closing{120};  ///< after FIN or RST; never more than `tcp`
   std::chrono::seconds udp{60};
-  std::chrono::seconds change_wait{600};
+  std::optional<std::chrono::seconds> change_wait{600};  ///< nothing: for ever
 };
 
 struct Swept {
